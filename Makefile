@@ -1,0 +1,48 @@
+# Two commands matter: `make run` and `make test`. `make help` lists the rest.
+
+GO        ?= go
+DATA      ?= data
+LISTEN    ?= 127.0.0.1:8080
+VERSION   ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS   := -s -w -X main.version=$(VERSION)
+STATICCHECK := honnef.co/go/tools/cmd/staticcheck@v0.8.2
+
+# Packages in which goroutines share memory: they are tested again under the race detector.
+RACE := ./crypto/sm2 ./keystore ./ledger/... ./notary/... ./api/... ./cmd/cunzheng
+
+.PHONY: help run build test lint unit race bench fuzz clean tools
+
+help: ## list the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+build: ## build the commands into bin/
+	CGO_ENABLED=0 $(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/ ./cmd/...
+
+run: build ## set up a node in $(DATA) (first time) and serve it on $(LISTEN)
+	@test -e $(DATA)/cunzheng.toml || bin/cunzheng init --data $(DATA)
+	exec bin/cunzheng serve --data $(DATA) --listen $(LISTEN)
+
+tools: ## install what the tests need (Debian packages)
+	@deploy/tools.sh
+
+test: tools lint unit race ## run every check and every test
+
+lint:
+	@unformatted=$$(gofmt -l $$(git ls-files '*.go')); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+unit:
+	$(GO) test -timeout 20m ./...
+
+race:
+	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(RACE)
+
+bench: ## measure; prints machine, versions and ratios
+	@deploy/bench.sh
+
+fuzz: ## fuzz every parser for FUZZTIME each (default 30s)
+	@deploy/fuzz.sh
+
+clean: ## remove what the build made (never data)
+	rm -rf bin

@@ -1,0 +1,27 @@
+package warm
+
+import (
+	_ "github.com/cockroachdb/pebble/v2"
+	_ "github.com/cockroachdb/pebble/v2/vfs"
+	_ "github.com/cockroachdb/pebble/v2/vfs/errorfs"
+	_ "github.com/dustin/go-humanize"
+	_ "github.com/emmansun/gmsm/sm2"
+	_ "github.com/emmansun/gmsm/sm4"
+	_ "github.com/go-json-experiment/json"
+	_ "github.com/golang-jwt/jwt/v5"
+	_ "github.com/google/go-cmp/cmp"
+	_ "github.com/labstack/echo/v4"
+	_ "github.com/pb33f/libopenapi-validator"
+	_ "github.com/prometheus/client_golang/prometheus/promhttp"
+	_ "github.com/rogpeppe/go-internal/testscript"
+	_ "github.com/schollz/progressbar/v3"
+	_ "github.com/spf13/cobra"
+	_ "github.com/tjfoc/gmsm/sm2"
+	_ "gocloud.dev/blob/fileblob"
+	_ "gocloud.dev/blob/memblob"
+	_ "gocloud.dev/blob/s3blob"
+	_ "golang.org/x/crypto/argon2"
+	_ "golang.org/x/mod/sumdb/note"
+	_ "golang.org/x/sync/errgroup"
+	_ "golang.org/x/term"
+)
