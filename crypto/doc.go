@@ -1,0 +1,24 @@
+// Package crypto holds no code. Its folders wrap the national cryptography of
+// China behind one strict interface, and nothing else in this module touches
+// the libraries below it:
+//
+//	sm3   hash, HMAC, HKDF, Merkle nodes           GB/T 32905-2016
+//	sm2   key pairs and signatures                 GB/T 32918-2016, GB/T 35276-2017
+//	sm4   authenticated encryption, streams        GB/T 32907-2016, RFC 8998
+//
+// github.com/emmansun/gmsm signs, verifies, hashes and encrypts.
+// github.com/tjfoc/gmsm is the independent second implementation of SM2: it can
+// veto what the first one accepted and never admits anything by itself. The
+// rules the wrappers keep, and the test that holds each of them:
+//
+//	 1  one canonical signature form                     sm2 TestMalformedSignatures
+//	 2  tjfoc may veto, never admit                      sm2 TestSecondLibraryNeverAdmits
+//	 3  public keys are uncompressed, parsed by emmansun sm2 TestMalformedPublicKeys
+//	 4  messages are signed, never bare digests          sm2 TestOnlyMessagesAreSigned
+//	 5  no weak scalar, no empty message, explicit ID    sm2 TestRefusedAtTheBorder
+//	 6  a panic below becomes an error                   sm2 TestPanicsBecomeErrors
+//	 7  tjfoc's broken parts stay out                    crypto TestImports
+//	 8  certificates made by tjfoc name their algorithm  crypto TestSecondLibraryCertificates
+//	 9  every process tests its cryptography first       SelfTest in each package
+//	10  both libraries are pinned                        crypto TestPinned
+package crypto
