@@ -29,6 +29,9 @@ func recovered(err *error) {
 	}
 }
 
+// libraryPrivateKey is a private key as the first library holds it.
+type libraryPrivateKey = sm2.PrivateKey
+
 // libraryKey is a public key as the first library holds it, with the digest ZA.
 type libraryKey struct {
 	key *ecdsa.PublicKey
@@ -85,13 +88,13 @@ func librarySelfTest() (err error) {
 	return sm2.SelfTest()
 }
 
-func generate() (key *sm2.PrivateKey, err error) {
+func generate() (key *libraryPrivateKey, err error) {
 	defer recovered(&err)
 	return sm2.GenerateKey(rand.Reader)
 }
 
 // parseScalar accepts 32 bytes that are in [1, n-2].
-func parseScalar(d []byte) (key *sm2.PrivateKey, err error) {
+func parseScalar(d []byte) (key *libraryPrivateKey, err error) {
 	defer recovered(&err)
 	key, err = sm2.ParseRawPrivateKey(d)
 	if err != nil {
@@ -101,7 +104,7 @@ func parseScalar(d []byte) (key *sm2.PrivateKey, err error) {
 }
 
 // pointOf returns the public point of key, uncompressed.
-func pointOf(key *sm2.PrivateKey) (point []byte, err error) {
+func pointOf(key *libraryPrivateKey) (point []byte, err error) {
 	defer recovered(&err)
 	pub, err := sm2.PublicKeyToECDH(&key.PublicKey)
 	if err != nil {
@@ -111,7 +114,7 @@ func pointOf(key *sm2.PrivateKey) (point []byte, err error) {
 }
 
 // scalarOf returns the private number of key in 32 bytes.
-func scalarOf(key *sm2.PrivateKey) (d []byte, err error) {
+func scalarOf(key *libraryPrivateKey) (d []byte, err error) {
 	defer recovered(&err)
 	private, err := key.ECDH()
 	if err != nil {
@@ -127,7 +130,7 @@ func newSM4(key []byte) (block cipher.Block, err error) {
 
 // signDigest signs e. The nonce is hedged: it depends on the key, the digest and
 // the system's random numbers, so that a broken generator does not reveal the key.
-func signDigest(key *sm2.PrivateKey, e []byte) (sig []byte, err error) {
+func signDigest(key *libraryPrivateKey, e []byte) (sig []byte, err error) {
 	defer recovered(&err)
 	return sm2.SignASN1(rand.Reader, key, e, nil)
 }

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 
-	"github.com/emmansun/gmsm/sm2"
 	"golang.org/x/crypto/cryptobyte"
 	"golang.org/x/crypto/cryptobyte/asn1"
 )
@@ -24,7 +23,7 @@ const (
 // PrivateKey is an SM2 private key. It is a crypto.Signer and a
 // crypto.MessageSigner, safe for concurrent use, and never prints itself.
 type PrivateKey struct {
-	key *sm2.PrivateKey
+	key *libraryPrivateKey
 	pub *PublicKey
 }
 
@@ -44,7 +43,7 @@ func GenerateKey() (*PrivateKey, error) {
 	return newPrivateKey(key)
 }
 
-func newPrivateKey(key *sm2.PrivateKey) (*PrivateKey, error) {
+func newPrivateKey(key *libraryPrivateKey) (*PrivateKey, error) {
 	point, err := pointOf(key)
 	if err != nil {
 		return nil, err
