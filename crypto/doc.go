@@ -11,14 +11,14 @@
 // veto what the first one accepted and never admits anything by itself. The
 // rules the wrappers keep, and the test that holds each of them:
 //
-//	 1  one canonical signature form                     sm2 TestMalformedSignatures
-//	 2  tjfoc may veto, never admit                      sm2 TestSecondLibraryNeverAdmits
-//	 3  public keys are uncompressed, parsed by emmansun sm2 TestMalformedPublicKeys
-//	 4  messages are signed, never bare digests          sm2 TestOnlyMessagesAreSigned
-//	 5  no weak scalar, no empty message, explicit ID    sm2 TestRefusedAtTheBorder
-//	 6  a panic below becomes an error                   sm2 TestPanicsBecomeErrors
-//	 7  tjfoc's broken parts stay out                    crypto TestImports
-//	 8  certificates made by tjfoc name their algorithm  crypto TestSecondLibraryCertificates
-//	 9  every process tests its cryptography first       SelfTest in each package
-//	10  both libraries are pinned                        crypto TestPinned
+//	 1  one canonical form of a signature                  sm2 TestMalformedSignatures, TestCanonicalForm
+//	 2  tjfoc may veto, never admit                        sm2 TestSecondLibraryNeverAdmits
+//	 3  public keys are uncompressed, parsed by emmansun   sm2 TestMalformedPublicKeys, TestUseOfSecondLibrary
+//	 4  messages are signed, never digests                 sm2 TestOnlyMessagesAreSigned, TestNoDigestInInterface
+//	 5  no weak number, no empty message, explicit user ID sm2 TestRefusedAtTheBorder
+//	 6  a panic in a library becomes an error              sm2 TestPanicsBecomeErrors
+//	 7  the broken parts of tjfoc stay out                 crypto TestImports
+//	 8  certificates made by tjfoc name their algorithm    crypto TestSecondLibraryCertificates, TestImports
+//	 9  a process tests its cryptography before it starts  TestSelfTest in sm2, sm3 and sm4
+//	10  both libraries are pinned                          crypto TestPinned
 package crypto
