@@ -1,0 +1,42 @@
+// Package blockproof checks offline what a shared ledger answered when a tree head was anchored on it.
+//
+// A proof is opaque bytes that travel in a bundle. There is one parser for each kind of ledger; they share the errors
+// and nothing else. This package has no clock, no network and no database, and builds for the browser.
+//
+// # The embedded ledger
+//
+// The proof is one block of the chain, as canonical JSON (RFC 8785) without a final newline:
+//
+//	{"block":{"args":["…"],"events":[{"name":"Anchored","payload":"…"}],"function":"Anchor","ledger":"…","number":7,
+//	"organisation":"…","previous":"…","time":"2026-11-23T11:22:33.456Z","writes":[{"key":"…","sm3":"…"}]},
+//	"key":"…","kind":"embedded","signature":"…"}
+//
+// The message of a block is the line "cunzheng.embedded-block.v1\n" followed by the canonical JSON of the member
+// "block". The hash of the block is SM3 of the message, and the member "previous" of the next block is this hash. The
+// signature is SM2 over the same message (user ID 1234567812345678, canonical DER). The member "key" is SM3 of the
+// signing key's SubjectPublicKeyInfo. Digests are lower-case hex, byte strings are padded standard base64. Block 0 has
+// the function "Create", no arguments, and a previous hash of zeros.
+//
+// A block proves that the holder of the ledger's key accepted the transaction after the blocks before it. It does not
+// prove that anybody else saw it: an embedded ledger is one organisation's own chain, and its time is that
+// organisation's claim.
+//
+//	anchored, err := blockproof.VerifyEmbedded(proof, keys)
+//	if errors.Is(err, blockproof.ErrUnknownKey) {
+//		// the trust file does not hold the key of this ledger: nothing is proven, nothing is refuted
+//	}
+package blockproof
+
+import "errors"
+
+// MaxSize is the greatest length of a proof in bytes.
+const MaxSize = 64 << 10
+
+var (
+	// ErrInvalid says that the proof is malformed or its signature is false: it is not what the ledger made.
+	ErrInvalid = errors.New("blockproof: invalid proof")
+
+	// ErrUnknownKey says that none of the given keys is the one that the proof names. The proof may be good; ask for
+	// the key.
+	ErrUnknownKey = errors.New("blockproof: signed by an unknown key")
+)
