@@ -26,6 +26,7 @@ const (
 type Receipt struct {
 	Checkpoint string   `json:"checkpoint"` // signed note of a tree that holds the statement
 	Index      uint64   `json:"index"`      // of the leaf
+	IssuedAt   Instant  `json:"issuedAt"`   // when the receipt was signed; the key must be in use then
 	Key        Digest   `json:"key"`        // fingerprint of the receipt key
 	Leaf       Digest   `json:"leaf"`       // SM3(0x00 || statement)
 	Log        string   `json:"log"`        // origin
@@ -70,13 +71,13 @@ func hashes(proof []Digest) []tlog.Hash {
 	return h
 }
 
-// Sign signs the receipt with the platform's receipt key and sets Key and Signature.
-func (r *Receipt) Sign(signer crypto.Signer) error {
+// Sign signs the receipt at the time issued with the platform's receipt key. It sets IssuedAt, Key and Signature.
+func (r *Receipt) Sign(signer crypto.Signer, issued Instant) error {
 	key, ok := signer.Public().(*sm2.PublicKey)
 	if !ok {
 		return errors.New("receipt: the signer has no SM2 key")
 	}
-	r.Key = key.Fingerprint()
+	r.Key, r.IssuedAt = key.Fingerprint(), issued
 	message, err := r.message()
 	if err != nil {
 		return err
@@ -132,6 +133,7 @@ func (r *Receipt) validate() error {
 	}
 	p.origin("log", r.Log)
 	p.instant("receivedAt", r.ReceivedAt, false)
+	p.instant("issuedAt", r.IssuedAt, false)
 	if r.Number != "" {
 		p.number("number", r.Number)
 	}
@@ -169,13 +171,21 @@ func (r *Receipt) VerifySignature(key *sm2.PublicKey) error {
 
 // matches checks that the receipt speaks of this statement.
 func (r *Receipt) matches(s *Statement, encoded []byte) error {
-	switch {
-	case r.Statement != Digest(sm3.Sum(encoded)):
-		return errors.New("receipt: SM3 of the statement differs")
-	case r.Leaf != Digest(tlog.LeafHash(encoded)):
-		return errors.New("receipt: leaf hash differs")
-	case r.Number != s.Number || r.Log != s.Log || r.ReceivedAt != s.ReceivedAt:
+	if err := r.matchesBytes(encoded); err != nil {
+		return err
+	}
+	if r.Number != s.Number || r.Log != s.Log || r.ReceivedAt != s.ReceivedAt {
 		return errors.New("receipt: number, log or time of receipt differs from the statement")
+	}
+	return nil
+}
+
+func (r *Receipt) matchesBytes(encoded []byte) error {
+	if r.Statement != Digest(sm3.Sum(encoded)) {
+		return errors.New("receipt: SM3 of the statement differs")
+	}
+	if r.Leaf != Digest(tlog.LeafHash(encoded)) {
+		return errors.New("receipt: leaf hash differs")
 	}
 	return nil
 }

@@ -44,6 +44,7 @@ type Report struct {
 	Level   Level    `json:"level"`
 	Limits  []Remark `json:"limits"` // what is not proven
 	Number  string   `json:"number,omitzero"`
+	Proves  []Remark `json:"proves"` // what is proven; empty unless the verdict is PASSED
 	Schema  string   `json:"schema"`
 	Subject *Subject `json:"subject,omitzero"` // nil if the statement could not be read
 	Trust   Digest   `json:"trust,omitzero"`   // SM3 of the canonical trust file
@@ -74,7 +75,7 @@ type Subject struct {
 	Disclosed    []DisclosedText `json:"disclosed,omitzero"` // opened commitments that match
 	Index        uint64          `json:"index"`
 	Log          string          `json:"log"`
-	Office       string          `json:"office,omitzero"` // from the trust file
+	Office       string          `json:"office,omitzero"` // operator of the log, from the trust file
 	ReceiptKey   Digest          `json:"receiptKey,omitzero"`
 	Statement    *Statement      `json:"statement"`
 	WithOriginal bool            `json:"withOriginal"`      // the bundle holds the original
