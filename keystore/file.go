@@ -122,7 +122,7 @@ func (s *Store) save() error {
 
 func (s *Store) seal() ([]byte, error) {
 	doc := document{Schema: schema, Unlock: s.unlock, Keys: []keyRecord{}}
-	plain := secrets{Master: bytes.Clone(s.master), Private: []privateRecord{}}
+	plain := secrets{Master: bytes.Clone(s.master()), Private: []privateRecord{}}
 	defer plain.clear()
 	for _, k := range s.keys {
 		r := keyRecord{
@@ -149,7 +149,7 @@ func (s *Store) seal() ([]byte, error) {
 		return nil, err
 	}
 	defer clear(plaintext)
-	key, err := sealKey(s.fileKey)
+	key, err := sealKey(s.fileKey())
 	if err != nil {
 		return nil, fmt.Errorf("keystore: %w", err)
 	}
@@ -167,11 +167,11 @@ func (s *Store) load(raw []byte, u Unlock) error {
 	if err != nil {
 		return damaged(err)
 	}
-	s.fileKey, err = fileKey(u, doc.Unlock)
+	fileKey, err := deriveFileKey(u, doc.Unlock)
 	if err != nil {
 		return err
 	}
-	key, err := sealKey(s.fileKey)
+	key, err := sealKey(fileKey)
 	if err != nil {
 		return fmt.Errorf("keystore: %w", err)
 	}
@@ -219,7 +219,8 @@ func (s *Store) load(raw []byte, u Unlock) error {
 	if len(current) != len(private) {
 		return damaged(errors.New("a private key without its public key"))
 	}
-	s.unlock, s.master, s.keys, s.private, s.raw = doc.Unlock, bytes.Clone(plain.Master), keys, private, raw
+	s.fileKey, s.unlock, s.master = hide(fileKey), doc.Unlock, hide(bytes.Clone(plain.Master))
+	s.keys, s.private, s.raw = keys, private, raw
 	return nil
 }
 
@@ -320,6 +321,20 @@ func removeLeftovers(path string) {
 			os.Remove(filepath.Join(dir, e.Name()))
 		}
 	}
+}
+
+// makeFolder creates dir, unless it exists, so that it survives a crash.
+func makeFolder(dir string) error {
+	if _, err := os.Stat(dir); err == nil {
+		return nil
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("keystore: %w", err)
+	}
+	if err := syncFolder(filepath.Dir(dir)); err != nil {
+		return fmt.Errorf("keystore: %w", err)
+	}
+	return nil
 }
 
 func syncFolder(dir string) error {

@@ -134,30 +134,33 @@ type PublicKey struct {
 // Store is an open keystore. It is safe for concurrent use and never prints
 // itself.
 type Store struct {
-	dir   string
-	fault func(step string) error // fails a step of a write; set by tests only
+	dir    string
+	master secret                  // never changes
+	fault  func(step string) error // fails a step of a write; set by tests only
 
 	mu      sync.RWMutex
-	fileKey []byte                     // guarded by mu, as all below
+	fileKey secret                     // guarded by mu, as all below
 	unlock  unlockParams               // of fileKey
-	master  []byte                     // never changes
 	keys    []PublicKey                // oldest first
 	private map[string]*sm2.PrivateKey // of the current keys, by ID
 	raw     []byte                     // the file as this Store knows it
 }
 
+// lockPatience is how long a write waits for that of another process. Writes
+// take milliseconds.
+const lockPatience = 5 * time.Second
+
 // Create makes a keystore in dir with one key for each role, and creates dir if
-// it is missing. It fails with ErrExists if there is one.
+// it is missing. It fails with ErrExists if there is one. Where the disk fails in
+// the last moment, Create can fail and yet leave a good keystore behind.
 func Create(dir string, u Unlock, roles ...Role) (*Store, error) {
 	return create(dir, u, nil, roles)
 }
 
 func create(dir string, u Unlock, fault func(string) error, roles []Role) (*Store, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("keystore: %w", err)
-	}
-	s := &Store{dir: dir, fault: fault, master: make([]byte, masterSize), private: map[string]*sm2.PrivateKey{}}
-	rand.Read(s.master)
+	master := make([]byte, masterSize)
+	rand.Read(master)
+	s := &Store{dir: dir, fault: fault, master: hide(master), private: map[string]*sm2.PrivateKey{}}
 	now := time.Now().UTC().Truncate(time.Millisecond)
 	for _, r := range roles {
 		if _, err := s.current(r); err == nil {
@@ -176,7 +179,10 @@ func create(dir string, u Unlock, fault func(string) error, roles []Role) (*Stor
 	}
 	s.fileKey, s.unlock = fileKey, params
 
-	unlock, err := lock(dir)
+	if err := makeFolder(dir); err != nil {
+		return nil, err
+	}
+	unlock, err := lock(dir, lockPatience)
 	if err != nil {
 		return nil, err
 	}
@@ -309,7 +315,7 @@ func (s *Store) ChangeUnlock(u Unlock) error {
 // change applies edit to a copy of the state, writes it, and makes it the state
 // of s. The caller holds mu.
 func (s *Store) change(edit func(*Store)) error {
-	unlock, err := lock(s.dir)
+	unlock, err := lock(s.dir, lockPatience)
 	if err != nil {
 		return err
 	}
@@ -356,7 +362,7 @@ const wrapSaltSize = 16
 func (s *Store) Wrap(key, additional []byte) ([]byte, error) {
 	salt := make([]byte, wrapSaltSize)
 	rand.Read(salt)
-	kek, err := sm3.HKDF(s.master, salt, wrapInfo, sm4.KeySize)
+	kek, err := sm3.HKDF(s.master(), salt, wrapInfo, sm4.KeySize)
 	if err != nil {
 		return nil, fmt.Errorf("keystore: %w", err)
 	}
@@ -374,7 +380,7 @@ func (s *Store) Unwrap(wrapped, additional []byte) ([]byte, error) {
 	if len(wrapped) < wrapSaltSize {
 		return nil, fmt.Errorf("keystore: unwrapping a key: %w", sm4.ErrAuthentication)
 	}
-	kek, err := sm3.HKDF(s.master, wrapped[:wrapSaltSize], wrapInfo, sm4.KeySize)
+	kek, err := sm3.HKDF(s.master(), wrapped[:wrapSaltSize], wrapInfo, sm4.KeySize)
 	if err != nil {
 		return nil, fmt.Errorf("keystore: %w", err)
 	}
@@ -425,6 +431,12 @@ func (s *signer) Sign(rand io.Reader, message []byte, opts crypto.SignerOpts) ([
 func (s *signer) SignMessage(rand io.Reader, message []byte, opts crypto.SignerOpts) ([]byte, error) {
 	return s.key.Sign(rand, message, opts)
 }
+
+// secret is a secret that reflection cannot reach: package fmt ignores the methods
+// of unexported fields and, for verbs that do not fit, those of all fields.
+type secret func() []byte
+
+func hide(b []byte) secret { return func() []byte { return b } }
 
 // The methods below keep secrets out of logs and dumps.
 

@@ -6,11 +6,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 )
 
 // A keystore needs file locks and permissions that only Unix systems have here.
 
-func lock(string) (unlock func(), err error) {
+func lock(string, time.Duration) (unlock func(), err error) {
 	return nil, fmt.Errorf("keystore: this operating system cannot hold one: %w", errors.ErrUnsupported)
 }
 

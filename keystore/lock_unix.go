@@ -12,17 +12,15 @@ import (
 	"time"
 )
 
-// lockPatience is how long a write waits for that of another process.
-const lockPatience = 5 * time.Second
-
-// lock keeps other processes from changing the keystore until unlock is called.
-// The kernel releases it when the process dies.
-func lock(dir string) (unlock func(), err error) {
+// lock keeps other processes from changing the keystore until unlock is called;
+// it waits for them as long as patience says. The kernel releases it when the
+// process dies.
+func lock(dir string, patience time.Duration) (unlock func(), err error) {
 	f, err := os.OpenFile(filepath.Join(dir, "keystore.lock"), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("keystore: %w", err)
 	}
-	for deadline := time.Now().Add(lockPatience); ; time.Sleep(20 * time.Millisecond) {
+	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
 		if err == nil {
 			return func() { f.Close() }, nil

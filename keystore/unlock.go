@@ -11,13 +11,14 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 
 	"golang.org/x/crypto/argon2"
 
 	"cunzheng/crypto/sm3"
 )
 
-// Unlock opens a keystore: a [Passphrase] or a [KeyFile].
+// Unlock opens a keystore; see [Passphrase] and [KeyFile].
 type Unlock interface {
 	// fresh returns the parameters for a new file, without salt and check.
 	fresh() unlockParams
@@ -77,7 +78,7 @@ func (p unlockParams) validate() error {
 }
 
 // newFileKey derives the key of a new file under a fresh salt.
-func newFileKey(u Unlock) ([]byte, unlockParams, error) {
+func newFileKey(u Unlock) (secret, unlockParams, error) {
 	p := u.fresh()
 	p.Salt = make([]byte, saltSize)
 	rand.Read(p.Salt)
@@ -89,11 +90,11 @@ func newFileKey(u Unlock) ([]byte, unlockParams, error) {
 	if err != nil {
 		return nil, unlockParams{}, fmt.Errorf("keystore: %w", err)
 	}
-	return key, p, nil
+	return hide(key), p, nil
 }
 
-// fileKey derives the key of an existing file.
-func fileKey(u Unlock, p unlockParams) ([]byte, error) {
+// deriveFileKey derives the key of an existing file.
+func deriveFileKey(u Unlock, p unlockParams) ([]byte, error) {
 	key, err := u.derive(p)
 	if err != nil {
 		return nil, err
@@ -109,35 +110,39 @@ func fileKey(u Unlock, p unlockParams) ([]byte, error) {
 }
 
 // Passphrase unlocks with a passphrase, through Argon2id. Its bytes are used as
-// they are. It never prints itself.
-type Passphrase []byte
+// they are, and must not change while the Unlock is in use. It never prints itself.
+func Passphrase(p []byte) Unlock { return passphrase{hide(p)} }
 
-func (Passphrase) fresh() unlockParams {
+type passphrase struct{ text secret }
+
+func (passphrase) fresh() unlockParams {
 	return unlockParams{Method: methodPassphrase, Memory: argonMemory, Passes: argonPasses, Lanes: argonLanes}
 }
 
-func (p Passphrase) derive(params unlockParams) ([]byte, error) {
+func (p passphrase) derive(params unlockParams) ([]byte, error) {
 	if params.Method != methodPassphrase {
 		return nil, fmt.Errorf("%w: this keystore opens with a key file, not with a passphrase", ErrWrongPassphrase)
 	}
-	if len(p) == 0 {
+	if len(p.text()) == 0 {
 		return nil, fmt.Errorf("%w: the passphrase is empty", ErrWrongPassphrase)
 	}
-	return argon2.IDKey(p, params.Salt, params.Passes, params.Memory, params.Lanes, fileKeySize), nil
+	return argon2.IDKey(p.text(), params.Salt, params.Passes, params.Memory, params.Lanes, fileKeySize), nil
 }
 
 const redactedPassphrase = "keystore.Passphrase(redacted)"
 
-func (Passphrase) String() string               { return redactedPassphrase }
-func (Passphrase) GoString() string             { return redactedPassphrase }
-func (Passphrase) Format(f fmt.State, _ rune)   { io.WriteString(f, redactedPassphrase) }
-func (Passphrase) LogValue() slog.Value         { return slog.StringValue(redactedPassphrase) }
-func (Passphrase) MarshalText() ([]byte, error) { return []byte(redactedPassphrase), nil }
+func (passphrase) String() string               { return redactedPassphrase }
+func (passphrase) GoString() string             { return redactedPassphrase }
+func (passphrase) Format(f fmt.State, _ rune)   { io.WriteString(f, redactedPassphrase) }
+func (passphrase) LogValue() slog.Value         { return slog.StringValue(redactedPassphrase) }
+func (passphrase) MarshalText() ([]byte, error) { return []byte(redactedPassphrase), nil }
 
 // KeyFile unlocks with the file of this path, which holds 32 random bytes as 64
 // lower-case hexadecimal digits and a line end, and is accessible to its owner
-// only. Keep it on another device than the keystore.
-type KeyFile string
+// only; [NewKeyFile] makes one. Keep it on another device than the keystore.
+func KeyFile(path string) Unlock { return keyFile(path) }
+
+type keyFile string
 
 const keyFileSize = 2*fileKeySize + 1
 
@@ -153,16 +158,16 @@ func NewKeyFile(path string) error {
 		return fmt.Errorf("keystore: %w", err)
 	}
 	_, err = f.Write(text)
-	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+	if err = errors.Join(err, f.Sync(), f.Close(), syncFolder(filepath.Dir(path))); err != nil {
 		os.Remove(path)
 		return fmt.Errorf("keystore: writing the key file: %w", err)
 	}
 	return nil
 }
 
-func (KeyFile) fresh() unlockParams { return unlockParams{Method: methodKeyFile} }
+func (keyFile) fresh() unlockParams { return unlockParams{Method: methodKeyFile} }
 
-func (path KeyFile) derive(params unlockParams) ([]byte, error) {
+func (path keyFile) derive(params unlockParams) ([]byte, error) {
 	if params.Method != methodKeyFile {
 		return nil, fmt.Errorf("%w: this keystore opens with a passphrase, not with a key file", ErrWrongPassphrase)
 	}

@@ -64,7 +64,7 @@ func FuzzParsePrivateKey(f *testing.F) {
 		if err != nil {
 			return
 		}
-		d, err := scalarOf(key.key)
+		d, err := scalarOf(key.key())
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -34,7 +34,7 @@ func keyOf(t testing.TB, d *big.Int) *PrivateKey {
 // number returns the private number of key.
 func number(t testing.TB, key *PrivateKey) *big.Int {
 	t.Helper()
-	d, err := scalarOf(key.key)
+	d, err := scalarOf(key.key())
 	if err != nil {
 		t.Fatal(err)
 	}

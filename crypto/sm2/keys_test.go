@@ -223,7 +223,7 @@ func TestForeignEncryptedKeys(t *testing.T) {
 		"AES-256-GCM":              {pkcs.NewPBESEncrypter(pkcs.AES256GCM, pkcs.NewPBKDF2Opts(pkcs.SHA256, 8, 2048)), ErrKey},
 		"scrypt":                   {pkcs.NewPBESEncrypter(pkcs.AES256CBC, pkcs.ScryptOpts{SaltSize: 8, CostParameter: 1 << 4, BlockSize: 8, ParallelizationParameter: 1}), ErrKey},
 	} {
-		der, err := pkcs8.MarshalPrivateKey(key.key, passphrase, test.opts)
+		der, err := pkcs8.MarshalPrivateKey(key.key(), passphrase, test.opts)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -246,7 +246,7 @@ func TestForeignEncryptedKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	block, _ := pem.Decode(ours)
-	if theirs, err := pkcs8.ParsePKCS8PrivateKeySM2(block.Bytes, passphrase); err != nil || !theirs.Equal(key.key) {
+	if theirs, err := pkcs8.ParsePKCS8PrivateKeySM2(block.Bytes, passphrase); err != nil || !theirs.Equal(key.key()) {
 		t.Errorf("the first library does not read our encrypted key: %v", err)
 	}
 }

@@ -23,7 +23,10 @@ const (
 // PrivateKey is an SM2 private key. It is a crypto.Signer and a
 // crypto.MessageSigner, safe for concurrent use, and never prints itself.
 type PrivateKey struct {
-	key *libraryPrivateKey
+	// key returns the number. It is a function because reflection cannot look into
+	// one: package fmt ignores the methods of unexported fields and, for verbs that
+	// do not fit, those of all fields.
+	key func() *libraryPrivateKey
 	pub *PublicKey
 }
 
@@ -52,7 +55,7 @@ func newPrivateKey(key *libraryPrivateKey) (*PrivateKey, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &PrivateKey{key: key, pub: pub}, nil
+	return &PrivateKey{key: func() *libraryPrivateKey { return key }, pub: pub}, nil
 }
 
 // ParsePrivateKey parses a DER PrivateKeyInfo (RFC 5208) with an ECPrivateKey
@@ -163,7 +166,7 @@ func ParsePrivateKeyPEM(p, passphrase []byte) (*PrivateKey, error) {
 
 // PKCS8 returns the DER PrivateKeyInfo, not encrypted, in the form of OpenSSL.
 func (k *PrivateKey) PKCS8() ([]byte, error) {
-	d, err := scalarOf(k.key)
+	d, err := scalarOf(k.key())
 	if err != nil {
 		return nil, err
 	}
@@ -212,7 +215,7 @@ func (k *PrivateKey) Sign(_ io.Reader, message []byte, opts crypto.SignerOpts) (
 	if err := checkSignInput(message, opts); err != nil {
 		return nil, err
 	}
-	made, err := signDigest(k.key, k.pub.key.digest(message))
+	made, err := signDigest(k.key(), k.pub.key.digest(message))
 	if err != nil {
 		return nil, fmt.Errorf("sm2: signing: %w", err)
 	}

@@ -393,7 +393,7 @@ func TestOnlyMessagesAreSigned(t *testing.T) {
 			t.Errorf("%s: does not sign the 32 bytes as a message: %v", name, err)
 		}
 	}
-	bare, err := signDigest(key.key, digest)
+	bare, err := signDigest(key.key(), digest)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -446,7 +446,7 @@ func TestRefusedAtTheBorder(t *testing.T) {
 		}
 	}
 	// Both libraries accept this one.
-	empty, err := signDigest(key.key, pub.key.digest(nil))
+	empty, err := signDigest(key.key(), pub.key.digest(nil))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -462,7 +462,7 @@ func TestRefusedAtTheBorder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	foreign, err := signDigest(key.key, other)
+	foreign, err := signDigest(key.key(), other)
 	if err != nil {
 		t.Fatal(err)
 	}
