@@ -55,6 +55,7 @@ func TestSecretsAreNeverPrinted(t *testing.T) {
 			out.Write(b)
 		}
 	}
+	out.WriteString(s.String() + s.GoString() + fmt.Sprint(pass) + pass.(passphrase).String() + pass.(passphrase).GoString())
 	// Errors, one of each kind.
 	tampered := bytes.Clone(s.raw)
 	tampered[len(tampered)-20] ^= 1

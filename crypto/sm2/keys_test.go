@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"math/big"
 	"strings"
 	"testing"
@@ -34,6 +35,9 @@ func TestPublicKeyForms(t *testing.T) {
 	}
 	if pub.Equal(key) || pub.Equal(nil) || pub.Equal((*PublicKey)(nil)) || pub.Equal(*pub) {
 		t.Error("Equal to what is not the key")
+	}
+	if got, want := fmt.Sprint(pub), fmt.Sprintf("sm2.PublicKey(%x)", pub.fingerprintPrefix()); got != want || new(PublicKey).String() == "" {
+		t.Errorf("printed as %q, want %q", got, want)
 	}
 	if len(pub.Point()) != 65 || pub.Point()[0] != 4 || len(pub.SPKI()) != 91 {
 		t.Errorf("point %x, SPKI %x", pub.Point(), pub.SPKI())

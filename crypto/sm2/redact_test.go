@@ -46,6 +46,7 @@ func TestPrivateKeyIsNeverPrinted(t *testing.T) {
 			out.Write(b)
 		}
 	}
+	out.WriteString(key.String() + key.GoString() + key.LogValue().String())
 	for _, format := range secretForms(t, key) {
 		if bytes.Contains(out.Bytes(), []byte(format)) {
 			t.Errorf("the private number is printed as %q", format)

@@ -106,32 +106,34 @@ func Open(key, sealed, additional []byte) ([]byte, error) {
 	return plaintext, nil
 }
 
+// selfTest is the example of RFC 8998, A.1.
+var selfTest = struct{ key, nonce, additional, plaintext, sealed string }{
+	key:        "0123456789abcdeffedcba9876543210",
+	nonce:      "00001234567800000000abcd",
+	additional: "feedfacedeadbeeffeedfacedeadbeefabaddad2",
+	plaintext: "aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccdddddddddddddddd" +
+		"eeeeeeeeeeeeeeeeffffffffffffffffeeeeeeeeeeeeeeeeaaaaaaaaaaaaaaaa",
+	sealed: "17f399f08c67d5ee19d0dc9969c4bb7d5fd46fd3756489069157b282bb200735" +
+		"d82710ca5c22f0ccfa7cbf93d496ac15a56834cbcf98c397b4024a2691233b8d" +
+		"83de3541e4c2b58177e065a9bf7b62ec",
+}
+
 // SelfTest computes the example of RFC 8998, A.1, and runs the self-test of the
 // library. A program must refuse to work when it fails.
 func SelfTest() error {
 	if err := sm4.SelfTest(); err != nil {
 		return fmt.Errorf("sm4: self-test of the library: %w", err)
 	}
-	var failed error
+	var decodeErr error
 	unhex := func(s string) []byte {
 		b, err := hex.DecodeString(s)
-		if err != nil {
-			failed = fmt.Errorf("sm4: self-test: %w", err)
-		}
+		decodeErr = errors.Join(decodeErr, err)
 		return b
 	}
-	var (
-		key        = unhex("0123456789abcdeffedcba9876543210")
-		nonce      = unhex("00001234567800000000abcd")
-		additional = unhex("feedfacedeadbeeffeedfacedeadbeefabaddad2")
-		plaintext  = unhex("aaaaaaaaaaaaaaaabbbbbbbbbbbbbbbbccccccccccccccccdddddddddddddddd" +
-			"eeeeeeeeeeeeeeeeffffffffffffffffeeeeeeeeeeeeeeeeaaaaaaaaaaaaaaaa")
-		sealed = unhex("17f399f08c67d5ee19d0dc9969c4bb7d5fd46fd3756489069157b282bb200735" +
-			"d82710ca5c22f0ccfa7cbf93d496ac15a56834cbcf98c397b4024a2691233b8d" +
-			"83de3541e4c2b58177e065a9bf7b62ec")
-	)
-	if failed != nil {
-		return failed
+	key, nonce, additional := unhex(selfTest.key), unhex(selfTest.nonce), unhex(selfTest.additional)
+	plaintext, sealed := unhex(selfTest.plaintext), unhex(selfTest.sealed)
+	if decodeErr != nil {
+		return fmt.Errorf("sm4: self-test: %w", decodeErr)
 	}
 	aead, err := newGCM(key)
 	if err != nil {

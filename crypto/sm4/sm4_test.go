@@ -20,6 +20,18 @@ func TestSelfTest(t *testing.T) {
 	if err := SelfTest(); err != nil {
 		t.Fatal(err)
 	}
+	good := selfTest
+	defer func() { selfTest = good }()
+	for name, field := range map[string]*string{
+		"key": &selfTest.key, "nonce": &selfTest.nonce, "additional": &selfTest.additional,
+		"plaintext": &selfTest.plaintext, "sealed": &selfTest.sealed,
+	} {
+		*field = "ff" + (*field)[2:]
+		if SelfTest() == nil {
+			t.Errorf("the self-test passes with another %s", name)
+		}
+		selfTest = good
+	}
 }
 
 // GB/T 32907-2016, annex A.
