@@ -355,6 +355,9 @@ func TestContradiction(t *testing.T) {
 				if contradiction.Anchored.Size != 10 || contradiction.Local.Root != b.log.Latest().Root {
 					t.Errorf("contradiction %+v", contradiction)
 				}
+				if text := contradiction.Error(); !strings.Contains(text, origin+" has size 10 and root ") {
+					t.Errorf("contradiction %q", text)
+				}
 
 				// It stays so, whatever comes.
 				b.log.Append(200)

@@ -82,7 +82,8 @@ var _ anchor.Ledger = (*Ledger)(nil)
 // errClosed is what callers find in ErrUnavailable after Close.
 var errClosed = errors.New("embedded: closed")
 
-// Create makes a ledger in dir with block 0, which names it. It returns [ErrExists] if there is one.
+// Create makes a ledger in dir with block 0, which names it. It returns [ErrExists] if there is one. If it is interrupted,
+// remove dir and call it again.
 func Create(dir string, o Options) error {
 	l, err := open(dir, o, &pebble.Options{})
 	if err != nil {
@@ -92,7 +93,7 @@ func Create(dir string, o Options) error {
 	switch {
 	case err == nil:
 		err = fmt.Errorf("%w in %s", ErrExists, dir)
-	case errors.Is(err, ErrNotFound): // also after a crash between making the database and writing block 0
+	case errors.Is(err, ErrNotFound):
 		_, err = l.append(&blockproof.EmbeddedBlock{
 			Ledger:       o.Name,
 			Organisation: o.Org,
@@ -251,10 +252,7 @@ func (l *Ledger) available(ctx context.Context) error {
 	if l.failed != nil {
 		return fmt.Errorf("%w: %w", anchor.ErrUnavailable, l.failed)
 	}
-	if ctx.Err() != nil {
-		return fmt.Errorf("%w: %w", anchor.ErrUnavailable, context.Cause(ctx))
-	}
-	return nil
+	return interrupted(ctx)
 }
 
 // logger hands Pebble's complaints to slog and drops its chatter.

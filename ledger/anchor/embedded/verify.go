@@ -66,7 +66,7 @@ func (l *Ledger) Verify(ctx context.Context) (err error) {
 	rows := 0
 	err = (state{snapshot}).each([]byte{rowPrefix}, []byte{rowPrefix + 1}, func(string, uint64, []byte) (bool, error) {
 		rows++
-		return true, context.Cause(ctx)
+		return true, interrupted(ctx)
 	})
 	if err != nil {
 		return err
@@ -88,6 +88,13 @@ func (l *Ledger) snapshot(ctx context.Context) (*pebble.Snapshot, error) {
 	return l.db.NewSnapshot(), nil
 }
 
+func interrupted(ctx context.Context) error {
+	if err := context.Cause(ctx); err != nil {
+		return fmt.Errorf("%w: %w", anchor.ErrUnavailable, err)
+	}
+	return nil
+}
+
 // verifyBlocks returns the number of rows whose present value a block wrote.
 func (l *Ledger) verifyBlocks(ctx context.Context, db pebble.Reader) (written int, err error) {
 	blocks, err := db.NewIter(&pebble.IterOptions{LowerBound: []byte{blockPrefix}, UpperBound: []byte{blockPrefix + 1}})
@@ -98,8 +105,8 @@ func (l *Ledger) verifyBlocks(ctx context.Context, db pebble.Reader) (written in
 	var previous blockproof.Hash
 	next := uint64(0)
 	for more := blocks.First(); more; more = blocks.Next() {
-		if err := context.Cause(ctx); err != nil {
-			return 0, fmt.Errorf("%w: %w", anchor.ErrUnavailable, err)
+		if err := interrupted(ctx); err != nil {
+			return 0, err
 		}
 		if !bytes.Equal(blocks.Key(), blockKey(next)) {
 			return 0, fmt.Errorf("%w: block %d is missing", ErrDamaged, next)
