@@ -1,0 +1,192 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"cunzheng/ledger/checkpoint"
+	"cunzheng/ledger/tlog"
+)
+
+// Append adds one entry and returns when it is durable and provable.
+//
+// Fails with ErrInvalid or ErrTooLarge, ErrBusy, ErrClosed or ErrHalted. If ctx ends
+// while the entry waits, its error is returned, and the entry may be appended
+// nevertheless: repeat the call with the same Unique to learn where.
+func (l *Log) Append(ctx context.Context, e Entry) (Appended, error) {
+	done, err := l.AppendAll(ctx, []Entry{e})
+	if err != nil {
+		return Appended{}, err
+	}
+	return done[0], nil
+}
+
+// AppendAll adds entries in this order, not necessarily next to each other, and
+// returns when all of them are durable and provable. They may span several
+// checkpoints. On ErrInvalid, ErrTooLarge, ErrBusy and ErrClosed none was added;
+// on ErrHalted and the errors of ctx any number may have been.
+func (l *Log) AppendAll(ctx context.Context, entries []Entry) ([]Appended, error) {
+	release, err := l.use()
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	switch err := l.Halted(); {
+	case l.closing.Load():
+		return nil, ErrClosed
+	case err != nil:
+		return nil, err
+	case len(entries) == 0:
+		return nil, nil
+	case len(entries) > l.options.Queue:
+		return nil, fmt.Errorf("%w: %d entries at once, the queue holds %d", ErrTooLarge, len(entries), l.options.Queue)
+	}
+
+	r := &request{items: make([]item, len(entries)), left: len(entries), done: make(chan struct{})}
+	known := 0
+	for i, e := range entries {
+		if err := e.check(); err != nil {
+			if len(entries) > 1 {
+				err = fmt.Errorf("entry %d: %w", i, err)
+			}
+			return nil, err
+		}
+		it := &r.items[i]
+		it.entry = e
+		if err := l.prepare(it); err != nil {
+			return nil, err
+		}
+		if it.duplicate {
+			known++
+		}
+	}
+	// When all are duplicates of released entries there is nothing to wait for.
+	if known < len(entries) {
+		if err := l.queue.put(r); err != nil {
+			if errors.Is(err, ErrBusy) {
+				l.metrics.busy.Inc()
+			}
+			return nil, err
+		}
+		select {
+		case <-r.done:
+		case <-ctx.Done():
+			return nil, fmt.Errorf("ledger: waiting for the log: %w", context.Cause(ctx))
+		}
+		if r.err != nil {
+			return nil, r.err
+		}
+	}
+
+	appended := make([]Appended, len(r.items))
+	for i := range r.items {
+		if appended[i], err = l.answer(&r.items[i]); err != nil {
+			return nil, err
+		}
+	}
+	return appended, nil
+}
+
+// check reports whether the entry can be stored.
+func (e *Entry) check() error {
+	switch {
+	case len(e.Data) == 0:
+		return fmt.Errorf("%w: it is empty", ErrInvalid)
+	case len(e.Data) > tlog.MaxEntrySize:
+		return fmt.Errorf("%w: %d bytes, at most %d", ErrTooLarge, len(e.Data), tlog.MaxEntrySize)
+	case len(e.Private) > MaxPrivateSize:
+		return fmt.Errorf("%w: %d bytes of private data, at most %d", ErrTooLarge, len(e.Private), MaxPrivateSize)
+	}
+	return checkIndex(e.Terms, e.Unique)
+}
+
+// checkIndex reports whether the terms and the unique value make index rows.
+func checkIndex(terms []Term, unique []byte) error {
+	for _, t := range terms {
+		if len(t.Value) == 0 || len(t.Value) > maxTermSize {
+			return fmt.Errorf("%w: a term of kind %d has %d bytes, want 1 to %d", ErrInvalid, t.Kind, len(t.Value), maxTermSize)
+		}
+	}
+	if unique != nil && len(unique) == 0 || len(unique) > maxUniqueSize {
+		return fmt.Errorf("%w: the unique value has %d bytes, want 1 to %d", ErrInvalid, len(unique), maxUniqueSize)
+	}
+	return nil
+}
+
+// prepare does what can be done for an item before its turn, in the caller's
+// goroutine.
+func (l *Log) prepare(it *item) error {
+	it.leaf = tlog.LeafHash(it.entry.Data)
+	if it.entry.Unique == nil {
+		return nil
+	}
+	it.looked = l.applied.Load() // before the look-up, which sees at least that much
+	index, found, err := l.lookupUnique(it.entry.Unique)
+	if err != nil {
+		return err
+	}
+	// A first entry that is not released yet is found again, and waited for, by
+	// the sequencer.
+	if found && index < l.Latest().Size {
+		it.index, it.duplicate = index, true
+	}
+	return nil
+}
+
+// lookupUnique returns the applied entry with a unique value.
+func (l *Log) lookupUnique(unique []byte) (index uint64, found bool, err error) {
+	var key [maxIndexKey]byte
+	value, closer, err := l.store.db.Get(appendUniqueKey(key[:0], unique))
+	if isMissing(err) {
+		return 0, false, nil
+	}
+	if err != nil {
+		return 0, false, readError(err)
+	}
+	defer closer.Close()
+	if index, err = parseNumber(value); err != nil {
+		return 0, false, fmt.Errorf("%w: unique value %x: %w", ErrCorrupt, unique, err)
+	}
+	return index, true, nil
+}
+
+// answer makes the proof for a released item and checks it.
+func (l *Log) answer(it *item) (Appended, error) {
+	a := Appended{Index: it.index, Duplicate: it.duplicate}
+	leaf := it.leaf
+	var err error
+	if it.duplicate {
+		l.metrics.duplicates.Inc()
+		a.Checkpoint, a.Proof, leaf, err = l.answerDuplicate(it.index)
+	} else {
+		a.Checkpoint = it.group.head
+		a.Proof, err = it.group.tree.Inclusion(it.index)
+	}
+	if err != nil {
+		return Appended{}, err
+	}
+	if err := verify(a, leaf); err != nil {
+		l.metrics.selfCheck.Inc()
+		l.stop(err)
+		return Appended{}, l.Halted()
+	}
+	return a, nil
+}
+
+func verify(a Appended, leaf tlog.Hash) error {
+	return tlog.VerifyInclusion(a.Proof, a.Index, a.Checkpoint.Size, leaf, a.Checkpoint.Root)
+}
+
+func (l *Log) answerDuplicate(index uint64) (head checkpoint.Signed, proof []tlog.Hash, leaf tlog.Hash, err error) {
+	at := l.released.Load()
+	if head, err = l.checkpointFor(at, index); err != nil {
+		return head, nil, leaf, err
+	}
+	data, err := get(l.store.db, numberKey(rowEntry, index))
+	if err != nil {
+		return head, nil, leaf, fmt.Errorf("entry %d: %w", index, err)
+	}
+	proof, err = tlog.InclusionProof(index, head.Size, l.nodes(at))
+	return head, proof, tlog.LeafHash(data), err
+}
