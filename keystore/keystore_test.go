@@ -196,7 +196,10 @@ func TestRotate(t *testing.T) {
 		t.Error("a key is created before the one it replaces")
 	}
 
-	// The private part of a retired key is nowhere in the file.
+	// The private part of a retired key is neither in memory nor in the file.
+	if len(s.private) != len(allRoles) {
+		t.Errorf("%d private keys are in memory for %d roles", len(s.private), len(allRoles))
+	}
 	var plain secrets
 	if err := decode(sealedPart(t, s), &plain); err != nil {
 		t.Fatal(err)

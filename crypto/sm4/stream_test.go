@@ -212,6 +212,24 @@ func TestTamperedStream(t *testing.T) {
 	}
 }
 
+// There is one stream for a plaintext, even for those who have the key: an empty
+// last chunk is the form of the empty plaintext only.
+func TestSecondFormOfStream(t *testing.T) {
+	key, plaintext := random(KeySize), random(ChunkSize)
+	aead, err := newGCM(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var nonce chunkNonce
+	stream := aead.Seal(nil, nonce[:], plaintext, nil)
+	nonce.next()
+	nonce.setLast()
+	stream = aead.Seal(stream, nonce[:], nil, nil)
+	if got, err := open(key, stream); !errors.Is(err, ErrAuthentication) || !bytes.Equal(got, plaintext) {
+		t.Errorf("%d bytes, %v", len(got), err)
+	}
+}
+
 func concat(parts ...[]byte) []byte { return bytes.Join(parts, nil) }
 
 func TestEveryBitOfStreamCounts(t *testing.T) {
