@@ -15,8 +15,9 @@ import (
 //
 // The date is the day of receipt in China Standard Time. The serial has at least eight digits and grows. The check
 // character is ISO 7064 MOD 37,36 (GB/T 17710) over all letters and digits before it. It finds every single wrong
-// character. Of two adjacent characters that changed places it finds all but this: characters with neighbouring
-// values (as 1 and 2) at one of the 36 states of the calculation, about one such swap in 180 of random digits.
+// character. Two adjacent characters that changed places it finds too, but for one case that the standard leaves open:
+// characters with neighbouring values (as 1 and 2) in one of 36 states of the calculation, which is about one swap in
+// 180 among random digits.
 
 // NumberFormat is the fixed part of one office's numbers.
 type NumberFormat struct {
