@@ -17,6 +17,10 @@ type Options struct {
 	Log    Source
 	Ledger Ledger
 
+	// Keys are all keys of the log, oldest first. The worker introduces the log by them before it first compares and
+	// anchors, as often as it takes. If nil, the log is introduced already.
+	Keys []LogKey
+
 	// Interval is the time from one anchor to the next while entries come in; one minute if zero. After a pause the
 	// first new entry is anchored at once.
 	Interval time.Duration
@@ -61,8 +65,10 @@ func (b Backoff) delay(failures int) time.Duration {
 type Worker struct {
 	o       Options
 	poll    time.Duration
-	turn    chan struct{} // holds a value while an attempt runs
 	metrics *metrics
+
+	turn       chan struct{} // holds a value while an attempt runs
+	introduced bool          // used by the attempt that runs
 
 	mu       sync.Mutex
 	anchored uint64    // under mu; greatest size known to be anchored
@@ -97,9 +103,10 @@ func NewWorker(o Options) (*Worker, error) {
 	w := &Worker{
 		o: o,
 		// The size of the log is read this often. It costs nothing, and spares the log from knowing its worker.
-		poll: min(o.Interval, 250*time.Millisecond),
-		turn: make(chan struct{}, 1),
-		ask:  true,
+		poll:       min(o.Interval, 250*time.Millisecond),
+		turn:       make(chan struct{}, 1),
+		introduced: o.Keys == nil,
+		ask:        true,
 	}
 	// Until the ledger answers, the log's own record is the best knowledge there is.
 	if size, _, err := o.Log.LatestAnchor(); err == nil {
@@ -180,6 +187,12 @@ func (w *Worker) Flush(ctx context.Context) error {
 // A crash or an error after any step leaves the next attempt to find out from the ledger what was done: if the head
 // went through, it is there, and only its proof is fetched and stored.
 func (w *Worker) anchor(ctx context.Context) (size uint64, result string, err error) {
+	if !w.introduced {
+		if err := Introduce(ctx, w.o.Ledger, w.o.Log.Latest().Origin, w.o.Keys); err != nil {
+			return 0, failure(err), err
+		}
+		w.introduced = true
+	}
 	c, err := Compare(ctx, w.o.Log, w.o.Ledger)
 	if err != nil {
 		return 0, failure(err), err
