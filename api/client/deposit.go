@@ -15,7 +15,6 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"cunzheng/api/wire"
-	"cunzheng/evidence"
 )
 
 // File is a file to deposit.
@@ -31,15 +30,8 @@ type File struct {
 	IdempotencyKey string
 }
 
-// Receipt is the answer to a deposit.
-type Receipt struct {
-	*evidence.Receipt
-	Raw      []byte // as the server sent it; what is to be kept
-	Replayed bool   // the idempotency key was known: this is the receipt of the first deposit
-}
-
 // DepositFile uploads a file. It streams, whatever the size.
-func (c *Client) DepositFile(ctx context.Context, f File) (*Receipt, error) {
+func (c *Client) DepositFile(ctx context.Context, f File) (*wire.Deposit, error) {
 	name := f.Name
 	f.Name = ""
 	metadata, err := json.Marshal(&f.FileMetadata, json.Deterministic(true))
@@ -64,7 +56,7 @@ func (c *Client) DepositFile(ctx context.Context, f File) (*Receipt, error) {
 }
 
 // DepositDigest deposits a digest; the data stays here. Without an idempotency key of the caller's a random one is used.
-func (c *Client) DepositDigest(ctx context.Context, d wire.DigestDeposit) (*Receipt, error) {
+func (c *Client) DepositDigest(ctx context.Context, d wire.DigestDeposit) (*wire.Deposit, error) {
 	if d.IdempotencyKey == "" {
 		d.IdempotencyKey = rand.Text()
 	}
@@ -79,22 +71,15 @@ func (c *Client) DepositDigest(ctx context.Context, d wire.DigestDeposit) (*Rece
 	})
 }
 
-func (c *Client) deposit(ctx context.Context, call call) (*Receipt, error) {
-	response, err := c.do(ctx, call)
+func (c *Client) deposit(ctx context.Context, call call) (*wire.Deposit, error) {
+	d, err := fetch[*wire.Deposit](ctx, c, call)
 	if err != nil {
 		return nil, err
 	}
-	defer response.Body.Close()
-	raw, err := readAll(response.Body)
-	if err != nil {
-		return nil, err
+	if d == nil || d.Number == "" {
+		return nil, errors.New("answer of the server: no deposit in it")
 	}
-	raw = bytes.TrimSuffix(raw, []byte{'\n'})
-	receipt, err := evidence.ParseReceipt(raw)
-	if err != nil {
-		return nil, fmt.Errorf("answer of the server: %w", err)
-	}
-	return &Receipt{Receipt: receipt, Raw: raw, Replayed: response.Header.Get("Idempotent-Replayed") == "true"}, nil
+	return d, nil
 }
 
 // DepositBatch deposits up to 10,000 digests in one request and returns the answer to each, in their order. Lines
@@ -141,7 +126,7 @@ func (c *Client) DepositBatch(ctx context.Context, deposits []wire.DigestDeposit
 }
 
 // batch sends the chosen lines and returns their answers. An answer that broke off is asked for again: the keys make
-// the server give the first receipts.
+// the server give the first deposits.
 func (c *Client) batch(ctx context.Context, lines [][]byte, chosen []int) ([]wire.BatchAnswer, error) {
 	var body bytes.Buffer
 	for _, i := range chosen {

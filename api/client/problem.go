@@ -27,9 +27,9 @@ func (p *Problem) Error() string {
 	return text
 }
 
-// temporary reports whether the same request may succeed later.
+// temporary reports whether the same request may succeed soon. A locked account is not unlocked by trying.
 func (p *Problem) temporary() bool {
-	return p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable
+	return p.Code != "ACCOUNT_LOCKED" && (p.Status == http.StatusTooManyRequests || p.Status == http.StatusServiceUnavailable)
 }
 
 // tokenIsStale reports whether a new token may help: the server was restarted, its key rotated, or its clock is ahead.

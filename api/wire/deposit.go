@@ -37,11 +37,27 @@ type DigestDeposit struct {
 	IdempotencyKey string          `json:"idempotencyKey,omitzero"` // instead of the header, in batches
 }
 
-// BatchAnswer answers one line of a batch.
+// Deposit is the answer to a deposit. Statement and receipt together are the proof and are worth keeping.
+type Deposit struct {
+	Number    string         `json:"number"`
+	Receipt   jsontext.Value `json:"receipt"`           // evidence.Receipt, signed
+	Statement jsontext.Value `json:"statement"`         // evidence.Statement, as logged
+	Replayed  bool           `json:"replayed,omitzero"` // the idempotency key was known; this is the first deposit
+	Earlier   []string       `json:"earlier,omitempty"` // newest numbers under which the organisation deposited this SM3 before
+	Notes     []Note         `json:"notes,omitempty"`
+}
+
+// Note is something about a deposit that its depositor should know.
+type Note struct {
+	Code string `json:"code"` // for example EMPTY_FILE
+	ZH   string `json:"zh"`
+	EN   string `json:"en"`
+}
+
+// BatchAnswer answers one line of a batch: with a deposit or with a problem.
 type BatchAnswer struct {
-	Line    int            `json:"line"`              // counted from 1
-	Status  int            `json:"status"`            // as the line would have been answered on its own
-	Receipt jsontext.Value `json:"receipt,omitzero"`  // evidence.Receipt
-	Replay  bool           `json:"replayed,omitzero"` // the idempotency key was known; the receipt is the first one
-	Problem *Problem       `json:"problem,omitzero"`
+	Line    int      `json:"line"`   // counted from 1
+	Status  int      `json:"status"` // as the line would have been answered on its own
+	Deposit *Deposit `json:"deposit,omitzero"`
+	Problem *Problem `json:"problem,omitzero"`
 }

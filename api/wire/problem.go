@@ -13,7 +13,7 @@ type Problem struct {
 	Detail   string `json:"detail"` // one sentence
 	DetailZH string `json:"detail_zh"`
 	DetailEN string `json:"detail_en"`
-	Instance string `json:"instance"` // "urn:cunzheng:request:" and the request id
+	Instance string `json:"instance,omitzero"` // "urn:cunzheng:request:" and the request id; not in batches
 
 	Field    string `json:"field,omitzero"`    // the offending member, header or parameter
 	Existing string `json:"existing,omitzero"` // the number of the evidence that is already there

@@ -1,0 +1,107 @@
+package api
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"github.com/labstack/echo/v4"
+)
+
+// bodyKind says how much a route reads, and how patiently.
+type bodyKind int
+
+const (
+	bodyNone   bodyKind = iota // no body is expected; one that is sent is refused
+	bodySmall                  // one JSON value or form, whole in memory
+	bodyBatch                  // up to MaxBatchLines lines, whole in memory
+	bodyStream                 // a file, never in memory
+)
+
+// limitBody bounds the body of the request by size and, for streams, by pace.
+func (s *Server) limitBody(c echo.Context, kind bodyKind) error {
+	r := c.Request()
+	var limit int64
+	switch kind {
+	case bodyNone:
+		if r.ContentLength != 0 {
+			return &failure{code: codeBodyUnexpected}
+		}
+		return nil
+	case bodySmall:
+		limit = s.limits.SmallBody
+	case bodyBatch:
+		limit = s.limits.BatchBody
+	case bodyStream:
+		limit = s.limits.FileBody
+	}
+	if r.ContentLength > limit {
+		return &http.MaxBytesError{Limit: limit}
+	}
+	r.Body = http.MaxBytesReader(c.Response().Writer, r.Body, limit)
+	if kind != bodySmall {
+		r.Body = s.pace(c, r.Body)
+	}
+	return nil
+}
+
+// pace lifts the server's overall time limit from an upload and sets a rolling one instead: an upload may take hours,
+// but its sender must never stall longer than Stall, nor fall below MinRate on average. Only the time spent waiting
+// for the sender counts, so a slow disk of ours is not held against it.
+func (s *Server) pace(c echo.Context, body io.ReadCloser) io.ReadCloser {
+	control := http.NewResponseController(c.Response())
+	c.Response().Before(func() {
+		// The write limit was set when the request began; count it anew from the moment of the answer.
+		_ = control.SetWriteDeadline(time.Now().Add(s.limits.Stall)) // unsupported only in tests without a connection
+	})
+	return &pacedBody{ReadCloser: body, control: control, stall: s.limits.Stall, rate: s.limits.MinRate}
+}
+
+type pacedBody struct {
+	io.ReadCloser
+	control *http.ResponseController
+	waited  time.Duration
+	read    int64
+	stall   time.Duration
+	rate    int64 // bytes per second
+}
+
+func (p *pacedBody) Read(b []byte) (int, error) {
+	start := time.Now()
+	allowance := p.stall + time.Duration(float64(p.read)/float64(p.rate)*float64(time.Second)) - p.waited
+	_ = p.control.SetReadDeadline(start.Add(min(p.stall, allowance))) // as above
+	n, err := p.ReadCloser.Read(b)
+	p.waited += time.Since(start)
+	p.read += int64(n)
+	if errors.Is(err, io.EOF) {
+		// Reading is over; a limit left behind would cancel the request while the handler works.
+		_ = p.control.SetReadDeadline(time.Time{})
+	}
+	return n, err
+}
+
+// pacedWriter gives each write of a long answer its own time limit.
+type pacedWriter struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	stall   time.Duration
+}
+
+// newPacedWriter is for answers that may take hours. It also lifts the read limit, which would cancel the request.
+func (s *Server) newPacedWriter(w http.ResponseWriter) *pacedWriter {
+	control := http.NewResponseController(w)
+	_ = control.SetReadDeadline(time.Time{}) // unsupported only in tests without a connection
+	return &pacedWriter{ResponseWriter: w, control: control, stall: s.limits.Stall}
+}
+
+func (p *pacedWriter) Write(b []byte) (int, error) {
+	_ = p.control.SetWriteDeadline(time.Now().Add(p.stall)) // as above
+	return p.ResponseWriter.Write(b)
+}
+
+// isTimeout reports whether a body could not be read in time.
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}

@@ -1,0 +1,134 @@
+package api
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+	"github.com/labstack/echo/v4"
+)
+
+// readJSON decodes the whole body strictly into v: unknown members, members given twice and anything after the value
+// are errors.
+func readJSON(c echo.Context, v any) error {
+	if _, err := mediaType(c.Request(), "application/json"); err != nil {
+		return err
+	}
+	body, err := readBody(c)
+	if err != nil {
+		return err
+	}
+	return decodeJSON(body, v)
+}
+
+// readBody reads a body that limitBody has bounded.
+func readBody(c echo.Context) ([]byte, error) {
+	body, err := io.ReadAll(c.Request().Body)
+	if err != nil {
+		return nil, bodyError(err)
+	}
+	return body, nil
+}
+
+// bodyError tells a body that is too large from one that is too slow and one that was cut off.
+func bodyError(err error) error {
+	if _, ok := errors.AsType[*http.MaxBytesError](err); ok {
+		return err
+	}
+	if isTimeout(err) {
+		return &failure{code: codeBodyTimeout, err: err}
+	}
+	return &failure{code: codeBodyCut, err: err}
+}
+
+func decodeJSON(data []byte, v any) error {
+	err := json.Unmarshal(data, v, json.RejectUnknownMembers(true))
+	if err == nil {
+		return nil
+	}
+	where, zh, en := explainJSON(err)
+	return &failure{code: codeJSON, field: where, zh: zh, en: en, err: err}
+}
+
+// explainJSON says where a JSON text is wrong, without naming types of this program.
+func explainJSON(err error) (where, zh, en string) {
+	if s, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		where = string(s.JSONPointer)
+		if errors.Is(err, jsontext.ErrDuplicateName) {
+			return where, "JSON 中同一成员出现两次：" + where + "。", "The JSON has a member twice: " + where + "."
+		}
+		return where, fmt.Sprintf("JSON 在第 %d 字节处有语法错误。", s.ByteOffset),
+			fmt.Sprintf("The JSON has a syntax error at byte %d.", s.ByteOffset)
+	}
+	if s, ok := errors.AsType[*json.SemanticError](err); ok {
+		where = string(s.JSONPointer)
+		if errors.Is(err, json.ErrUnknownName) {
+			return where, "JSON 含有未知成员：" + where + "。", "The JSON has an unknown member: " + where + "."
+		}
+		return where, "JSON 成员的值不符合要求：" + where + "。", "The value of a JSON member is not of the right form: " + where + "."
+	}
+	return "", "正文不是有效的 JSON。", "The body is not valid JSON."
+}
+
+// checkQuery refuses parameters that the route does not know, or that are given twice: a misspelt filter must not
+// quietly become no filter.
+func checkQuery(u *url.URL, known []string) error {
+	if u.RawQuery == "" {
+		return nil
+	}
+	query, err := url.ParseQuery(u.RawQuery)
+	if err != nil {
+		return &failure{code: codeQuery, zh: "查询参数的编码有误。", en: "The query is not properly encoded.", err: err}
+	}
+	for name, values := range query {
+		if !slices.Contains(known, name) {
+			return &failure{code: codeQuery, field: printable(name), zh: "未知的查询参数。", en: "Unknown query parameter."}
+		}
+		if len(values) > 1 {
+			return &failure{code: codeQuery, field: name, zh: "查询参数只能出现一次：" + name + "。", en: "Query parameter given twice: " + name + "."}
+		}
+	}
+	return nil
+}
+
+// readForm decodes a body of application/x-www-form-urlencoded in which each parameter stands once and is known.
+func readForm(c echo.Context, known ...string) (url.Values, error) {
+	if _, err := mediaType(c.Request(), "application/x-www-form-urlencoded"); err != nil {
+		return nil, err
+	}
+	body, err := readBody(c)
+	if err != nil {
+		return nil, err
+	}
+	form, err := url.ParseQuery(string(body))
+	if err != nil {
+		return nil, &failure{code: codeForm, zh: "表单编码有误。", en: "The form is not properly encoded."}
+	}
+	for name, values := range form {
+		if !slices.Contains(known, name) || len(values) > 1 {
+			return nil, &failure{code: codeForm, field: printable(name),
+				zh: "表单参数未知或重复。", en: "A form parameter is unknown or given twice."}
+		}
+	}
+	return form, nil
+}
+
+// printable shortens what a caller sent to something that can be shown back.
+func printable(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < ' ' || r == 0x7f || r == '\uFFFD' {
+			return -1
+		}
+		return r
+	}, s)
+	if runes := []rune(s); len(runes) > 64 {
+		return string(runes[:64]) + "…"
+	}
+	return s
+}

@@ -1,0 +1,119 @@
+package api
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/labstack/echo/v4"
+
+	"cunzheng/api/token"
+	"cunzheng/api/wire"
+	"cunzheng/notary"
+)
+
+// tokenPath is where tokens are issued.
+const tokenPath = "/v1/token"
+
+// tokenKey finds one of the platform's token keys.
+func (s *Server) tokenKey(kid string) (token.PublicKey, bool) {
+	for _, k := range s.keys.TokenKeys() {
+		if k.ID == kid {
+			return k, true
+		}
+	}
+	return token.PublicKey{}, false
+}
+
+// issueToken trades a password or an assertion for an access token.
+func (s *Server) issueToken(c echo.Context) error {
+	form, err := readForm(c, "grant_type", "username", "password", "assertion", "scope")
+	if err != nil {
+		return err
+	}
+	var actor notary.Actor
+	var key string
+	switch form.Get("grant_type") {
+	case wire.GrantPassword:
+		actor, err = s.byPassword(c, form)
+	case wire.GrantAssertion:
+		actor, key, err = s.byAssertion(form)
+	default:
+		err = &failure{code: codeGrantType, field: "grant_type"}
+	}
+	if err != nil {
+		return err
+	}
+	roles := make([]string, len(actor.Roles))
+	for i, r := range actor.Roles {
+		roles[i] = string(r)
+	}
+	raw, claims, err := s.issuer.Issue(actor.Organisation, actor.Account, roles, key)
+	if err != nil {
+		return err
+	}
+	requestOf(c).actor = actor
+	c.Response().Header().Set("Pragma", "no-cache") // RFC 6749 §5.1
+	return ok(c, wire.Token{
+		AccessToken: raw, Type: "Bearer", ExpiresIn: claims.Expires - claims.IssuedAt,
+		Organisation: actor.Organisation, Account: actor.Account, Roles: roles,
+	})
+}
+
+// passwordWait is how long a caller waits for its turn: checking a password takes much memory on purpose.
+const passwordWait = 5 * time.Second
+
+func (s *Server) byPassword(c echo.Context, form url.Values) (notary.Actor, error) {
+	if form.Get("username") == "" || form.Get("password") == "" {
+		return notary.Actor{}, &failure{code: codeForm, field: "username",
+			zh: "缺少 username 或 password。", en: "username or password is missing."}
+	}
+	turn := time.NewTimer(passwordWait)
+	defer turn.Stop()
+	select {
+	case s.passwords <- struct{}{}:
+		defer func() { <-s.passwords }()
+	case <-turn.C:
+		return notary.Actor{}, &failure{code: codeTooMany, retry: passwordWait}
+	case <-c.Request().Context().Done():
+		return notary.Actor{}, c.Request().Context().Err()
+	}
+	return s.registry.Authenticate(c.Request().Context(), form.Get("username"), form.Get("password"))
+}
+
+func (s *Server) byAssertion(form url.Values) (notary.Actor, string, error) {
+	if form.Get("assertion") == "" {
+		return notary.Actor{}, "", &failure{code: codeForm, field: "assertion", zh: "缺少 assertion。", en: "assertion is missing."}
+	}
+	assertion, err := s.assertions.Verify(form.Get("assertion"))
+	if err != nil {
+		return notary.Actor{}, "", err
+	}
+	actor, err := s.registry.Actor("", assertion.Subject, assertion.Key)
+	if err != nil {
+		return notary.Actor{}, "", &failure{code: string(token.CodeUnknownKey), err: err}
+	}
+	return actor, assertion.Key, nil
+}
+
+// keySet publishes the keys that verify access tokens.
+func (s *Server) keySet(c echo.Context) error {
+	c.Response().Header().Set("Cache-Control", "public, max-age=300")
+	return ok(c, token.NewKeySet(s.keys.TokenKeys()))
+}
+
+// serverMetadata describes the token endpoint (RFC 8414).
+func (s *Server) serverMetadata(c echo.Context) error {
+	c.Response().Header().Set("Cache-Control", "public, max-age=300")
+	return ok(c, wire.ServerMetadata{
+		Issuer: s.base, TokenEndpoint: s.base + tokenPath, KeySet: s.base + keySetPath,
+		GrantTypes:            []string{wire.GrantPassword, wire.GrantAssertion},
+		ResponseTypes:         []string{},
+		AuthenticationMethods: []string{"none"},
+		Documentation:         s.base + "/openapi.yaml",
+	})
+}
+
+const (
+	keySetPath         = "/.well-known/jwks.json"
+	serverMetadataPath = "/.well-known/oauth-authorization-server"
+)
