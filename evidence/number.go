@@ -10,7 +10,7 @@ import (
 
 // An evidence number (存证编号) names one piece of evidence for people:
 //
-//	XM-350200-NOT01-20261123-00000001-7
+//	XM-350200-NOT01-20261123-00000001-U
 //	area-region-office-date-serial-check
 //
 // The date is the day of receipt in China Standard Time. The serial has at least eight digits and grows. The check
@@ -103,12 +103,12 @@ func (e *NumberError) Error() string {
 	if e.Suggestion != "" {
 		return fmt.Sprintf("evidence number %q: %v; did you mean %s?", e.Text, e.Err, e.Suggestion)
 	}
-	return fmt.Sprintf("evidence number %q: %v (example: XM-350200-NOT01-20261123-00000001-6)", e.Text, e.Err)
+	return fmt.Sprintf("evidence number %q: %v (example: XM-350200-NOT01-20261123-00000001-U)", e.Text, e.Err)
 }
 
 // ZH gives the Chinese sentence.
 func (e *NumberError) ZH() string {
-	what := "不是存证编号（示例：XM-350200-NOT01-20261123-00000001-6）"
+	what := "不是存证编号（示例：XM-350200-NOT01-20261123-00000001-U）"
 	if errors.Is(e.Err, ErrCheckDigit) {
 		what = "校验码不符，可能有一个字符写错或相邻两个字符颠倒，请核对"
 	}
