@@ -41,7 +41,8 @@ func (v *verification) conclude() {
 	r.limit("LIMIT_DIGEST", v.statement != nil && v.statement.Type == TypeDigest)
 	r.limit("LIMIT_CONTENT", v.results[CheckContent].Code == "CONTENT_ABSENT")
 	r.limit("LIMIT_CLOCK", true)
-	r.limit("LIMIT_NO_ANCHOR", v.anchored == 0)
+	anchor := v.results[CheckAnchor].Code
+	r.limit("LIMIT_NO_ANCHOR", anchor == "ANCHOR_NONE" || anchor == "ANCHOR_LATER")
 	r.limit("LIMIT_EMBEDDED", v.anchored != 0)
 	r.limit("LIMIT_WITHHELD", r.Subject != nil && len(r.Subject.Withheld) > 0)
 	r.limit("LIMIT_TRUST", v.in.Trust != nil)

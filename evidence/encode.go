@@ -48,7 +48,7 @@ func IdempotencyDigest(organisation, key string) Digest {
 }
 
 // SameContent reports whether two statements say the same but for what the platform adds to each: number, time of
-// receipt, nonce, salts, and the way the account authenticated. It serves idempotency: the same key with the same
+// receipt, nonce, salts, the way the account authenticated, and the organisation's registered name. It serves idempotency: the same key with the same
 // content is one deposit. Committed fields are compared by their disclosures; a field whose disclosure is missing
 // cannot be compared and counts as different.
 func SameContent(a, b *Statement, da, db []Disclosure) bool {
@@ -68,7 +68,7 @@ func (s *Statement) bare() *Statement {
 	c := *s
 	c.Number, c.Nonce, c.Private = "", Nonce{}, nil
 	c.ReceivedAt = minInstant
-	c.Depositor.Authentication, c.Depositor.Key = "", Digest{}
+	c.Depositor = Depositor{Organisation: s.Depositor.Organisation, Account: s.Depositor.Account}
 	return &c
 }
 

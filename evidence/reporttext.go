@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -106,10 +107,14 @@ func (t *reportText) verdict(r *Report) {
 		zh, en = "核验不通过：存证包或原文有误，不能作为证明", "the bundle or the original is wrong and proves nothing"
 	}
 	fmt.Fprintf(t, "%s\n", t.say(fmt.Sprintf("%s（%s）", zh, r.Verdict), fmt.Sprintf("%s: %s", r.Verdict, en)))
+	// Why, each reason once; that keys are unknown follows from a missing trust file and is not said again.
+	said := make(map[string]bool)
 	for _, c := range r.Checks {
-		if string(c.Status) == string(r.Verdict) && r.Verdict != Passed {
+		decides := string(c.Status) == string(r.Verdict) && r.Verdict != Passed && !(c.Code == "KEY_UNKNOWN" && (said["TRUST_NONE"] || said["TRUST_LOG_UNKNOWN"]))
+		if (decides || c.Code == "CONTENT_ABSENT" && r.Verdict == Passed) && !said[c.Code] {
 			fmt.Fprintf(t, "  %s\n", t.say(c.ZH, c.EN))
 		}
+		said[c.Code] = true
 	}
 }
 
@@ -120,7 +125,10 @@ func (t *reportText) subject(r *Report) {
 	t.field("类型", "Type", t.code("", string(s.Type)))
 	t.field("存证机构", "Office", u.Office)
 	t.field("日志与序号", "Log and index", fmt.Sprintf("%s #%d", u.Log, u.Index))
-	t.field("存证主体", "Depositor", s.Depositor.Organisation+" / "+s.Depositor.Account)
+	t.field("存证主体", "Depositor", cmp.Or(s.Depositor.Name, s.Depositor.Organisation))
+	t.field("统一社会信用代码", "Credit code", s.Depositor.CreditCode)
+	t.field("账户", "Account", s.Depositor.Organisation+" / "+s.Depositor.Account)
+	t.field("身份认证", "Authentication", t.code("authentication-", string(s.Depositor.Authentication)))
 	t.field("平台接收时间", "Received", t.time(s.ReceivedAt))
 	if a := u.Anchor; a != nil {
 		t.field("上链时间", "Anchored", t.time(a.Time))
@@ -150,7 +158,9 @@ func (t *reportText) subject(r *Report) {
 	t.field("案号", "Case", s.Case)
 	t.field("业务关联号", "Correlation", s.Correlation)
 	t.field("关联存证", "Related evidence", strings.Join(s.Related, "\n"))
-	for _, d := range u.Disclosed {
+	disclosed := slices.Clone(u.Disclosed)
+	slices.SortStableFunc(disclosed, func(a, b DisclosedText) int { return cmp.Compare(fieldRank(a.Field), fieldRank(b.Field)) })
+	for _, d := range disclosed {
 		name := t.code("", d.Field)
 		t.field(name, name, d.Value)
 	}
@@ -159,6 +169,15 @@ func (t *reportText) subject(r *Report) {
 		withheld[i] = t.code("", field)
 	}
 	t.field("未披露字段", "Not disclosed", strings.Join(withheld, t.say("、", ", ")))
+}
+
+// fieldRank orders committed fields for people: what it is, who collected it, then the rest.
+func fieldRank(field string) int {
+	known := []string{FieldName, FieldDescription, FieldCollector}
+	if i := slices.Index(known, field); i >= 0 {
+		return i
+	}
+	return len(known)
 }
 
 // groups writes a digest in groups of eight, on two lines.
@@ -219,6 +238,9 @@ var labels = map[string][2]string{
 
 	"kept-platform":  {"平台", "platform"},
 	"kept-depositor": {"申请人", "depositor"},
+
+	"authentication-key":      {"本单位 SM2 密钥", "own SM2 key"},
+	"authentication-password": {"用户名与口令", "name and password"},
 
 	string(GenerationSystem):     {"系统自动生成", "by a system in its normal course"},
 	string(GenerationManual):     {"人工制作", "written or entered by a person"},

@@ -59,11 +59,14 @@ type Content struct {
 	SM3       Digest `json:"sm3"`                // always there
 }
 
-// Depositor names who deposited: identifiers, never names of persons.
+// Depositor names who deposited: the organisation, and the account by an identifier, never by a person's name. The
+// platform fills it from its registry, so that a bundle can be read without that.
 type Depositor struct {
 	Account        string         `json:"account"`                 // identifier of the account within the organisation
 	Authentication Authentication `json:"authentication,omitzero"` // how the account proved itself
+	CreditCode     string         `json:"creditCode,omitzero"`     // of the organisation, as registered at the time
 	Key            Digest         `json:"key,omitzero"`            // fingerprint of the SM2 key it proved itself with
+	Name           string         `json:"name,omitzero"`           // of the organisation, as registered at the time
 	Organisation   string         `json:"organisation"`            // identifier of the organisation
 }
 

@@ -155,6 +155,8 @@ func TestStatementRules(t *testing.T) {
 		{"depositor.account", FieldFormat, func(s *Statement) { s.Depositor.Account = "-a" }},
 		{"depositor.account", FieldFormat, func(s *Statement) { s.Depositor.Account = strings.Repeat("a", 65) }},
 		{"depositor.authentication", FieldValue, func(s *Statement) { s.Depositor.Authentication = "none" }},
+		{"depositor.name", FieldText, func(s *Statement) { s.Depositor.Name = "a\tb" }},
+		{"depositor.creditCode", FieldCheck, func(s *Statement) { s.Depositor.CreditCode = "91350100M000100Y4" }},
 		{"content", FieldRequired, func(s *Statement) { s.Content = nil }},
 		{"content.sm3", FieldRequired, func(s *Statement) { s.Content.SM3 = Digest{} }},
 		{"content.sha256", FieldRequired, func(s *Statement) { s.Content.SHA256 = Digest{} }},

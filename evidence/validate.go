@@ -30,6 +30,10 @@ func (s *Statement) Validate() error {
 	p.identifier("depositor.organisation", s.Depositor.Organisation)
 	p.identifier("depositor.account", s.Depositor.Account)
 	oneOf(&p, "depositor.authentication", s.Depositor.Authentication, true, AuthenticationKey, AuthenticationPassword)
+	p.line("depositor.name", s.Depositor.Name, maxLine)
+	if c := s.Depositor.CreditCode; c != "" && !ValidCreditCode(c) {
+		p.creditCode("depositor.creditCode")
+	}
 	for field := range s.Private {
 		if !lowerName(field, false) {
 			p.add("private", FieldFormat, "字段名应以小写字母开头，由字母和数字组成，最多 32 个字符。", "field names begin with a lower-case letter and have up to 32 letters and digits")
@@ -185,6 +189,10 @@ func (s *Statement) registry(p *problems) {
 	}
 }
 
+func (p *problems) creditCode(field string) {
+	p.add(field, FieldCheck, "统一社会信用代码有误（GB 32100）。", "is not a unified social credit code (GB 32100)")
+}
+
 func (o *Organisation) validate(p *problems) {
 	p.identifier("organisation.id", o.ID)
 	if o.Name == "" {
@@ -194,7 +202,7 @@ func (o *Organisation) validate(p *problems) {
 	oneOf(p, "organisation.status", o.Status, false, StandingActive, StandingClosed)
 	oneOf(p, "organisation.level", o.Level, true, "city", "district", "town", "community")
 	if o.CreditCode != "" && !ValidCreditCode(o.CreditCode) {
-		p.add("organisation.creditCode", FieldCheck, "统一社会信用代码有误（GB 32100）。", "is not a unified social credit code (GB 32100)")
+		p.creditCode("organisation.creditCode")
 	}
 	if o.Region != "" && (len(o.Region) != 6 || !digits(o.Region)) {
 		p.add("organisation.region", FieldFormat, "行政区划代码应为 6 位数字。", "must be 6 digits")

@@ -5,7 +5,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 )
@@ -26,6 +25,8 @@ func TestBrowser(t *testing.T) {
 	if err != nil {
 		t.Skip("compiled; no node here to run it")
 	}
+	root, err := exec.Command("go", "env", "GOROOT").Output()
+	must(t, err)
 	w := newWorld(t)
 	bundle := w.fullBundle()
 	changed := bytes.Clone(bundle)
@@ -37,7 +38,7 @@ func TestBrowser(t *testing.T) {
 		must(t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
 		want, err := w.verify(b).Encode()
 		must(t, err)
-		run := exec.Command(node, filepath.Join(runtime.GOROOT(), "lib", "wasm", "wasm_exec_node.js"), binary, name, "trust.json", tVerdict.String())
+		run := exec.Command(node, filepath.Join(strings.TrimSpace(string(root)), "lib", "wasm", "wasm_exec_node.js"), binary, name, "trust.json", tVerdict.String())
 		run.Dir = dir
 		var stderr strings.Builder
 		run.Stderr = &stderr
