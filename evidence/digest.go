@@ -12,7 +12,7 @@ import (
 // "absent".
 type Digest [32]byte
 
-// ParseDigest reads 64 lower-case hexadecimal characters.
+// ParseDigest reads 64 lower-case hexadecimal characters that are not all zeros.
 func ParseDigest(s string) (Digest, error) {
 	var d Digest
 	err := d.UnmarshalText([]byte(s))
@@ -31,8 +31,16 @@ func (d Digest) AppendText(b []byte) ([]byte, error) { return hex.AppendEncode(b
 // MarshalText returns the lower-case hexadecimal form.
 func (d Digest) MarshalText() ([]byte, error) { return d.AppendText(nil) }
 
-// UnmarshalText reads 64 lower-case hexadecimal characters.
-func (d *Digest) UnmarshalText(text []byte) error { return decodeHex(d[:], text) }
+// UnmarshalText reads 64 lower-case hexadecimal characters that are not all zeros.
+func (d *Digest) UnmarshalText(text []byte) error {
+	if err := decodeHex(d[:], text); err != nil {
+		return err
+	}
+	if d.IsZero() {
+		return errors.New("want a digest, got zeros")
+	}
+	return nil
+}
 
 // Nonce is 16 random bytes, in JSON 32 lower-case hexadecimal characters. It makes the leaf hash of a statement
 // unguessable: leaf hashes are public in the log's tiles.

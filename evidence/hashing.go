@@ -26,7 +26,8 @@ const hashBuffer = 256 << 10
 func sumStream(r io.Reader, limit int64) (sums, error) {
 	var s sums
 	slow, fast, crc := sm3.New(), sha256.New(), crc32.NewIEEE()
-	buffers := [2][]byte{make([]byte, hashBuffer), make([]byte, hashBuffer)}
+	room := min(hashBuffer, limit+1)
+	buffers := [2][]byte{make([]byte, room), make([]byte, room)}
 	limited := io.LimitReader(r, limit+1)
 	var hashing sync.WaitGroup
 	var err error

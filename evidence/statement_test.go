@@ -53,6 +53,26 @@ func TestFieldOrder(t *testing.T) {
 	}
 }
 
+// members returns the names of all members in the JSON of a type.
+func members(v any) []string {
+	var names []string
+	var walk func(reflect.Type)
+	walk = func(typ reflect.Type) {
+		switch typ.Kind() {
+		case reflect.Pointer, reflect.Slice, reflect.Array, reflect.Map:
+			walk(typ.Elem())
+		case reflect.Struct:
+			for i := range typ.NumField() {
+				name, _, _ := strings.Cut(typ.Field(i).Tag.Get("json"), ",")
+				names = append(names, name)
+				walk(typ.Field(i).Type)
+			}
+		}
+	}
+	walk(reflect.TypeOf(v))
+	return names
+}
+
 // TestCanonical compares our encoding with a canonicaliser, over texts with every kind of character.
 func TestCanonical(t *testing.T) {
 	random := rand.New(rand.NewPCG(1, 2))

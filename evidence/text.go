@@ -3,6 +3,7 @@ package evidence
 import (
 	"fmt"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -163,7 +164,7 @@ func (p *problems) origin(field, value string) {
 	if !p.text(field, value, maxName, false) {
 		return
 	}
-	if strings.ContainsFunc(value, func(r rune) bool { return r == '+' || r == ' ' || r == 0x3000 || r == 0xa0 }) {
+	if strings.ContainsFunc(value, func(r rune) bool { return r == '+' || unicode.IsSpace(r) }) {
 		p.add(field, FieldFormat, "日志名称不应含空白或加号。", "must not contain blanks or '+'")
 	}
 }

@@ -372,9 +372,8 @@ func (v *verification) block(p *Proof, size uint64) (Instant, bool) {
 	switch {
 	case errors.Is(err, blockproof.ErrUnknownKey):
 		v.set(CheckAnchor, "KEY_UNKNOWN", err)
-		v.set(CheckAnchorCheckpoint, "NOT_REACHED", nil)
 		return 0, false
-	case err != nil:
+	case err != nil, b.Time.Before(minInstant.Time()):
 		v.set(CheckAnchor, "ANCHOR_INVALID", err)
 		return 0, false
 	case b.Origin != p.Log || string(b.Checkpoint) != p.Checkpoint:

@@ -215,6 +215,9 @@ func (p *Proof) validate() error {
 		return errors.New("block is missing or too long")
 	}
 	q.origin("log", p.Log)
+	if p.Kind == "" {
+		q.required("kind")
+	}
 	q.line("kind", p.Kind, 32)
 	return q.err()
 }
