@@ -44,10 +44,6 @@ type Actor struct {
 	Key            evidence.Digest         // of the key it proved itself with, if it did
 }
 
-func (a Actor) depositor() evidence.Depositor {
-	return evidence.Depositor{Organisation: a.Organisation, Account: a.Account, Authentication: a.Authentication, Key: a.Key}
-}
-
 type action int
 
 const (

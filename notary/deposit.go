@@ -1,0 +1,316 @@
+package notary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"cunzheng/evidence"
+	"cunzheng/ledger"
+	"cunzheng/notary/vault"
+)
+
+// uploadPatience is how long a file waits for one of MaxUploads places.
+const uploadPatience = 10 * time.Second
+
+// DepositFile preserves the bytes of content. They are in the vault, and the statement about them in the log, both
+// durably, when it returns. After an error nothing is left, unless the error says that the log stopped.
+func (s *Service) DepositFile(ctx context.Context, by Actor, d FileDeposit, content io.Reader) (*Deposit, error) {
+	deposit, err := s.depositFile(ctx, by, d, content)
+	err = errorOf(err)
+	s.metrics.deposited(evidence.TypeFile, deposit, err)
+	return deposit, err
+}
+
+func (s *Service) depositFile(ctx context.Context, by Actor, d FileDeposit, content io.Reader) (*Deposit, error) {
+	draft, err := s.draft(by, evidence.TypeFile, metadata{
+		name: d.Name, mediaType: d.MediaType, caseNumber: d.Case, correlation: d.Correlation, provenance: d.Provenance,
+		private: d.Private, related: d.Related, idempotencyKey: d.IdempotencyKey,
+	})
+	if err != nil {
+		return nil, err
+	}
+	if draft.Private[evidence.FieldName].IsZero() {
+		return nil, refuse(CodeNameInvalid, "缺少文件名。", "The file name is missing.").at("name")
+	}
+	if err := draft.rehearse(s.clock.receipt(), s.trialNumber(), d.MediaType); err != nil {
+		return nil, err
+	}
+	if d.ExpectSize != nil && *d.ExpectSize > s.config.MaxFileSize {
+		return nil, tooLarge(s.config.MaxFileSize)
+	}
+	release, err := s.uploadPlace(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	if !draft.Idempotency.IsZero() {
+		index, found, err := s.log.LookupUnique(draft.Idempotency[:])
+		if err != nil {
+			return nil, err
+		}
+		if found { // a repetition is hashed and compared, and not stored again
+			object, err := vault.Digest(ctx, content, s.config.MaxFileSize)
+			if err != nil {
+				return nil, contentError(err, s.config.MaxFileSize)
+			}
+			if err := draft.content(d, object); err != nil {
+				return nil, err
+			}
+			return s.repeated(draft, index, s.accepted)
+		}
+	}
+	return s.storeFile(ctx, draft, d, content)
+}
+
+// storeFile puts the bytes into the vault and then the statement into the log.
+func (s *Service) storeFile(ctx context.Context, draft *draft, d FileDeposit, content io.Reader) (*Deposit, error) {
+	number, err := s.numbers.take(s.clock.receipt())
+	if err != nil {
+		return nil, err
+	}
+	object, err := s.vault.Put(ctx, number, content, s.config.MaxFileSize)
+	if err != nil {
+		return nil, contentError(err, s.config.MaxFileSize)
+	}
+	deposit, fate, err := s.logFile(ctx, draft, d, object)
+	switch fate {
+	case logged:
+		// A marker that stays is seen to by Recover, which finds the number in the log.
+		if failed := s.vault.Commit(number); failed != nil {
+			s.logger.WarnContext(ctx, "upload not marked as done", "number", number, "error", failed)
+		}
+		s.metrics.contentBytes.Add(float64(object.Size))
+	case notLogged:
+		if failed := s.vault.Abort(ctx, number); failed != nil {
+			s.logger.WarnContext(ctx, "refused upload not removed yet", "number", number, "error", failed)
+		}
+	case uncertain:
+		s.vault.Leave(number)
+	}
+	return deposit, err
+}
+
+func (s *Service) logFile(ctx context.Context, draft *draft, d FileDeposit, object *vault.Object) (*Deposit, fate, error) {
+	if err := draft.content(d, object); err != nil {
+		return nil, notLogged, err
+	}
+	earlier, err := s.earlier(draft)
+	if err != nil {
+		return nil, notLogged, err
+	}
+	draft.Number = object.ID
+	return s.append(ctx, draft, earlier)
+}
+
+// uploadPlace waits for one of the places for files.
+func (s *Service) uploadPlace(ctx context.Context) (release func(), err error) {
+	patience := time.NewTimer(uploadPatience)
+	defer patience.Stop()
+	select {
+	case s.uploads <- struct{}{}:
+		return func() { <-s.uploads }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	case <-patience.C:
+		e := refuse(CodeBusy, "同时上传的文件过多，请稍后重试。", "Too many files are being uploaded; try again soon.")
+		e.Retry = uploadPatience
+		return nil, e
+	}
+}
+
+// content takes over what the one pass over the bytes found, and compares it with what the depositor expects.
+func (d *draft) content(f FileDeposit, o *vault.Object) error {
+	mismatch := func(field, expected, found string) error {
+		return refuse(CodeDigestMismatch, fmt.Sprintf("收到的数据与申报的 %s 不符：申报 %s，实际 %s；未受理。", field, expected, found),
+			fmt.Sprintf("The data received contradicts the declared %s: declared %s, found %s; nothing was deposited.", field, expected, found)).at(field)
+	}
+	sum3, sum2 := evidence.Digest(o.SM3), evidence.Digest(o.SHA256)
+	switch {
+	case f.ExpectSize != nil && *f.ExpectSize != o.Size:
+		return mismatch("size", fmt.Sprint(*f.ExpectSize), fmt.Sprint(o.Size))
+	case !f.ExpectSM3.IsZero() && f.ExpectSM3 != sum3:
+		return mismatch("sm3", f.ExpectSM3.String(), sum3.String())
+	case !f.ExpectSHA256.IsZero() && f.ExpectSHA256 != sum2:
+		return mismatch("sha256", f.ExpectSHA256.String(), sum2.String())
+	}
+	size := o.Size
+	d.Content = &evidence.Content{MediaType: f.MediaType, SM3: sum3, SHA256: sum2, Size: &size}
+	if size == 0 {
+		d.notes = append(d.notes, Note{Code: NoteEmptyFile, ZH: "文件为空（0 字节）。", EN: "The file is empty (0 bytes)."})
+	}
+	return nil
+}
+
+// DepositDigest preserves a digest; the bytes stay with the depositor.
+func (s *Service) DepositDigest(ctx context.Context, by Actor, d DigestDeposit) (*Deposit, error) {
+	deposit, err := s.depositDigest(ctx, by, d)
+	err = errorOf(err)
+	s.metrics.deposited(evidence.TypeDigest, deposit, err)
+	return deposit, err
+}
+
+func (s *Service) depositDigest(ctx context.Context, by Actor, d DigestDeposit) (*Deposit, error) {
+	draft, err := s.digestDraft(by, d)
+	if err != nil {
+		return nil, err
+	}
+	earlier, err := s.earlier(draft)
+	if err != nil {
+		return nil, err
+	}
+	deposit, _, err := s.append(ctx, draft, earlier)
+	return deposit, err
+}
+
+// digestDraft makes a complete draft, with its number.
+func (s *Service) digestDraft(by Actor, d DigestDeposit) (*draft, error) {
+	draft, err := s.draft(by, evidence.TypeDigest, metadata{
+		name: d.Name, mediaType: d.MediaType, caseNumber: d.Case, correlation: d.Correlation, provenance: d.Provenance,
+		private: d.Private, related: d.Related, idempotencyKey: d.IdempotencyKey,
+	})
+	if err != nil {
+		return nil, err
+	}
+	draft.Content = &evidence.Content{MediaType: d.MediaType, SM3: d.SM3, SHA256: d.SHA256, Size: d.Size}
+	if d.Size != nil && *d.Size == 0 {
+		draft.notes = append(draft.notes, Note{Code: NoteEmptyFile, ZH: "申报的文件为空（0 字节）。", EN: "The file is declared to be empty (0 bytes)."})
+	}
+	if draft.Number, err = s.numbers.take(s.clock.receipt()); err != nil {
+		return nil, err
+	}
+	return draft, nil
+}
+
+// fate says whether a draft is in the log.
+type fate int
+
+const (
+	notLogged fate = iota
+	logged
+	uncertain
+)
+
+// append puts a draft into the log and answers it.
+func (s *Service) append(ctx context.Context, d *draft, earlier []string) (*Deposit, fate, error) {
+	entry, err := s.entry(d)
+	if err != nil {
+		return nil, notLogged, err
+	}
+	// Whoever goes away now still gets a definite end: the entry is queued or it is not.
+	done, err := s.log.Append(context.WithoutCancel(ctx), entry)
+	if err != nil {
+		err, definite := logError(err)
+		if definite {
+			return nil, notLogged, err
+		}
+		return nil, uncertain, err
+	}
+	if done.Duplicate {
+		deposit, err := s.repeated(d, done.Index, func(uint64) (ledger.Appended, error) { return done, nil })
+		return deposit, notLogged, err
+	}
+	deposit, err := s.answer(d, entry.Data, done)
+	if err != nil {
+		return nil, logged, err
+	}
+	deposit.Earlier = earlier
+	return deposit, logged, nil
+}
+
+// entry encodes a draft, once: these bytes are what is hashed, signed and kept.
+func (s *Service) entry(d *draft) (ledger.Entry, error) {
+	d.ReceivedAt = s.clock.receipt()
+	encoded, err := d.Statement.Encode()
+	if err != nil {
+		return ledger.Entry{}, fieldError(err)
+	}
+	private, err := s.seal(&d.Statement, d.disclosures)
+	if err != nil {
+		return ledger.Entry{}, err
+	}
+	return ledger.Entry{Data: encoded, Terms: terms(&d.Statement), Unique: unique(&d.Statement), Private: private}, nil
+}
+
+// answer makes the answer to a draft that is in the log.
+func (s *Service) answer(d *draft, encoded []byte, done ledger.Appended) (*Deposit, error) {
+	_, receipt, err := s.receipts.make(&d.Statement, encoded, done.Index, done.Checkpoint.Note, done.Proof, s.now())
+	if err != nil {
+		return nil, fmt.Errorf("entry %d: %w", done.Index, err)
+	}
+	return &Deposit{Number: d.Number, Statement: encoded, Receipt: receipt, Notes: d.notes}, nil
+}
+
+// repeated answers a draft whose idempotency key the entry at index has: with that entry if it says the same. proof
+// gives the place of the entry in the log.
+func (s *Service) repeated(d *draft, index uint64, proof func(index uint64) (ledger.Appended, error)) (*Deposit, error) {
+	encoded, first, err := s.entryAt(index)
+	if err != nil {
+		return nil, err
+	}
+	opened, err := s.opened(index, first)
+	if err != nil && !errors.Is(err, errErased) {
+		return nil, err
+	}
+	a, b := *first, d.Statement
+	b.Depositor.Account = a.Depositor.Account // the key is the organisation's, whichever of its accounts repeats
+	if errors.Is(err, errErased) {
+		a.Private, b.Private, opened, d.disclosures = nil, nil, nil, nil
+	}
+	if !evidence.SameContent(&a, &b, opened, d.disclosures) {
+		e := refuse(CodeIdempotencyConflict, fmt.Sprintf("幂等键已用于另一份存证 %s，内容不同。", first.Number),
+			fmt.Sprintf("The idempotency key stands for another deposit, %s, with other content.", first.Number)).at("idempotencyKey")
+		e.Existing = first.Number
+		return nil, e
+	}
+	done, err := proof(index)
+	if err != nil {
+		return nil, err
+	}
+	deposit, err := s.answer(&draft{Statement: *first, notes: d.notes}, encoded, done)
+	if err != nil {
+		return nil, err
+	}
+	deposit.Duplicate = true
+	return deposit, nil
+}
+
+// accepted returns the place of an entry in the log as it was accepted.
+func (s *Service) accepted(index uint64) (ledger.Appended, error) {
+	head, err := s.log.CheckpointFor(index)
+	if err != nil {
+		return ledger.Appended{}, err
+	}
+	proof, err := s.log.InclusionProof(index, head.Size)
+	return ledger.Appended{Index: index, Checkpoint: head, Proof: proof}, err
+}
+
+func (s *Service) now() evidence.Instant { return evidence.InstantOf(s.clock.wall()) }
+
+// How many numbers of earlier deposits an answer names, and how many entries are looked at for them.
+const (
+	maxEarlier     = 5
+	earlierLookups = 16
+)
+
+// earlier finds the newest deposits of the same SM3 by the same organisation.
+func (s *Service) earlier(d *draft) ([]string, error) {
+	sum := d.Content.SM3
+	hits, _, err := s.log.Find(ledger.Query{Kind: evidence.TermSM3, From: sum[:], To: sum[:], Limit: earlierLookups, Reverse: true})
+	if err != nil {
+		return nil, err
+	}
+	var numbers []string
+	for _, h := range hits {
+		_, first, err := s.entryAt(h.Index)
+		if err != nil {
+			return nil, err
+		}
+		if first.Depositor.Organisation == d.Depositor.Organisation && len(numbers) < maxEarlier {
+			numbers = append(numbers, first.Number)
+		}
+	}
+	return numbers, nil
+}

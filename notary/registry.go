@@ -1,0 +1,372 @@
+package notary
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"cunzheng/crypto/sm2"
+	"cunzheng/evidence"
+	"cunzheng/keystore"
+	"cunzheng/ledger"
+)
+
+// registry is what the log's registry entries add up to. It is derived: applying them in their order makes it.
+type registry struct {
+	// change is held over checking and logging a change, so that changes come one after the other.
+	change sync.Mutex
+
+	mu            sync.RWMutex // guards what follows
+	organisations map[string]evidence.Organisation
+	accounts      map[string]evidence.Officer
+	keys          map[evidence.Digest]registeredKey
+	revoked       map[evidence.Digest]evidence.KeyRevocation // registered keys and the platform's own
+	own           map[evidence.Digest]evidence.LogKey        // the platform's own keys
+}
+
+type registeredKey struct {
+	evidence.Key
+	parsed *sm2.PublicKey
+}
+
+func newRegistry() *registry {
+	return &registry{
+		organisations: make(map[string]evidence.Organisation),
+		accounts:      make(map[string]evidence.Officer),
+		keys:          make(map[evidence.Digest]registeredKey),
+		revoked:       make(map[evidence.Digest]evidence.KeyRevocation),
+		own:           make(map[evidence.Digest]evidence.LogKey),
+	}
+}
+
+// apply takes over one entry.
+func (r *registry) apply(s *evidence.Statement) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	switch s.Type {
+	case evidence.TypeOrganisation:
+		r.organisations[s.Organisation.ID] = *s.Organisation
+	case evidence.TypeOfficer:
+		r.accounts[s.Officer.ID] = *s.Officer
+	case evidence.TypeKey:
+		parsed, err := sm2.ParsePublicKey(s.Key.SPKI)
+		if err != nil {
+			return err
+		}
+		r.keys[s.Key.Fingerprint] = registeredKey{*s.Key, parsed}
+	case evidence.TypeKeyRevocation:
+		// The earliest time counts: a later entry cannot make a key good again.
+		if known, there := r.revoked[s.Revocation.Fingerprint]; !there || s.Revocation.At < known.At {
+			r.revoked[s.Revocation.Fingerprint] = *s.Revocation
+		}
+	case evidence.TypeLogKey:
+		r.own[s.LogKey.Fingerprint] = *s.LogKey
+	}
+	return nil
+}
+
+// replayRegistry reads the registry out of the log. Its entries are found by their term, in order within each type;
+// types do not depend on each other's order.
+func (s *Service) replayRegistry() error {
+	return s.each(ledger.Query{Kind: evidence.TermRegistry}, func(index uint64) error {
+		statement, err := s.statement(index)
+		if err != nil {
+			return err
+		}
+		return s.registry.apply(statement)
+	})
+}
+
+// record logs a registry entry and then applies it. The caller holds registry.change.
+func (s *Service) record(ctx context.Context, by Actor, body evidence.Statement, disclosures ...evidence.Disclosure) error {
+	body.Schema, body.Log, body.Nonce = evidence.SchemaStatement, s.config.Origin, evidence.NewNonce()
+	body.Depositor = s.depositor(by)
+	body.Private = evidence.Commit(disclosures)
+	d := &draft{Statement: body, disclosures: disclosures}
+	entry, err := s.entry(d)
+	if err != nil {
+		return err
+	}
+	if _, err := s.log.Append(context.WithoutCancel(ctx), entry); err != nil {
+		err, _ = logError(err)
+		return err
+	}
+	return s.registry.apply(&d.Statement)
+}
+
+// RegisterOrganisation registers an organisation, or changes it: the last entry counts. An empty status means active.
+func (s *Service) RegisterOrganisation(ctx context.Context, by Actor, o evidence.Organisation) error {
+	if err := by.demand(actPeople); err != nil {
+		return err
+	}
+	o.Status = cmp.Or(o.Status, evidence.StandingActive)
+	s.registry.change.Lock()
+	defer s.registry.change.Unlock()
+	return errorOf(s.record(ctx, by, evidence.Statement{Type: evidence.TypeOrganisation, Organisation: &o}))
+}
+
+// Account is a registered account of a person or a system.
+type Account struct {
+	ID           string // unique on the platform; an opaque code, not a person's name
+	Organisation string
+	Kind         evidence.AccountKind
+	Roles        []Role
+	Status       evidence.Standing // empty: active
+	DisplayName  string            // of a person; enters the log only as a commitment; not returned by Accounts
+}
+
+// RegisterOfficer registers an account, or changes it: the last entry counts. Its organisation must be registered and
+// stays the same.
+func (s *Service) RegisterOfficer(ctx context.Context, by Actor, a Account) error {
+	return errorOf(s.registerOfficer(ctx, by, a))
+}
+
+func (s *Service) registerOfficer(ctx context.Context, by Actor, a Account) error {
+	if err := by.demand(actPeople); err != nil {
+		return err
+	}
+	roles, err := checkRoles(a.Roles)
+	if err != nil {
+		return err
+	}
+	var disclosures []evidence.Disclosure
+	if a.DisplayName != "" {
+		d, err := evidence.NewDisclosure(evidence.FieldDisplayName, a.DisplayName)
+		if err != nil {
+			return fieldError(err)
+		}
+		disclosures = append(disclosures, d)
+	}
+	s.registry.change.Lock()
+	defer s.registry.change.Unlock()
+	if _, err := s.registry.organisation(a.Organisation); err != nil {
+		return err
+	}
+	if before, there := s.registry.account(a.ID); there && before.Organisation != a.Organisation {
+		return refuse(CodeAccountTaken, "账号 "+a.ID+" 属于另一机构。", "The account "+a.ID+" belongs to another organisation.").at("id")
+	}
+	return s.record(ctx, by, evidence.Statement{Type: evidence.TypeOfficer, Officer: &evidence.Officer{
+		ID: a.ID, Organisation: a.Organisation, Kind: a.Kind, Roles: roles, Status: cmp.Or(a.Status, evidence.StandingActive),
+	}}, disclosures...)
+}
+
+// RegisterKey registers the SM2 key of an account, or of an organisation if Account is empty. Fingerprint is filled in;
+// a NotBefore that is absent means now. The key's id, the kid of assertions, is its fingerprint in hexadecimal.
+func (s *Service) RegisterKey(ctx context.Context, by Actor, k evidence.Key) (evidence.Key, error) {
+	k, err := s.registerKey(ctx, by, k)
+	return k, errorOf(err)
+}
+
+func (s *Service) registerKey(ctx context.Context, by Actor, k evidence.Key) (evidence.Key, error) {
+	if err := by.demand(actSecrets); err != nil {
+		return k, err
+	}
+	parsed, err := sm2.ParsePublicKey(k.SPKI)
+	if err != nil {
+		return k, refuse(CodeFieldInvalid, "不是 SM2 公钥。", "This is not an SM2 public key.").at("spki").because(err)
+	}
+	k.Fingerprint = parsed.Fingerprint()
+	k.NotBefore = cmp.Or(k.NotBefore, s.clock.receipt())
+	roles := make([]Role, len(k.Roles))
+	for i, r := range k.Roles {
+		roles[i] = Role(r)
+	}
+	if k.Roles, err = checkRoles(roles); err != nil {
+		return k, err
+	}
+	k.Roles = emptyToNil(k.Roles)
+	s.registry.change.Lock()
+	defer s.registry.change.Unlock()
+	if err := s.checkNewKey(k); err != nil {
+		return k, err
+	}
+	return k, s.record(ctx, by, evidence.Statement{Type: evidence.TypeKey, Key: &k})
+}
+
+func (s *Service) checkNewKey(k evidence.Key) error {
+	if _, err := s.registry.organisation(k.Organisation); err != nil {
+		return err
+	}
+	if k.Account != "" {
+		if a, there := s.registry.account(k.Account); !there || a.Organisation != k.Organisation {
+			return accountUnknown()
+		}
+	} else if k.Use == evidence.UseAuthentication {
+		return refuse(CodeFieldInvalid, "用于身份鉴别的密钥须属于一个账号。", "A key for authentication must belong to an account.").at("account")
+	}
+	if s.registry.knowsKey(k.Fingerprint) {
+		return refuse(CodeKeyExists, "该密钥已登记，或为平台自身密钥。", "The key is registered already, or is the platform's own.").at("spki")
+	}
+	return nil
+}
+
+// RevokeKey revokes a registered key, or one of the platform's own. A time that is absent means now.
+func (s *Service) RevokeKey(ctx context.Context, by Actor, r evidence.KeyRevocation) error {
+	if err := by.demand(actSecrets); err != nil {
+		return err
+	}
+	now := s.clock.receipt()
+	r.At = cmp.Or(r.At, now)
+	s.registry.change.Lock()
+	defer s.registry.change.Unlock()
+	if !s.registry.knowsKey(r.Fingerprint) {
+		return refuse(CodeKeyUnknown, "没有此密钥。", "There is no such key.").at("key")
+	}
+	return errorOf(s.record(ctx, by, evidence.Statement{Type: evidence.TypeKeyRevocation, Revocation: &r}))
+}
+
+// recordOwnKeys logs the public keys of the keystore that the log does not know yet.
+func (s *Service) recordOwnKeys(ctx context.Context) error {
+	s.registry.change.Lock()
+	defer s.registry.change.Unlock()
+	by := Actor{Organisation: s.config.Organisation, Account: "platform"}
+	for _, role := range []keystore.Role{keystore.RoleLog, keystore.RoleReceipt, keystore.RoleToken, keystore.RoleSeal, keystore.RoleLedger} {
+		var previous evidence.Digest
+		for _, k := range s.keys.Keys(role) {
+			fingerprint := evidence.Digest(k.Key.Fingerprint())
+			if !s.registry.ownKey(fingerprint) {
+				key := &evidence.LogKey{
+					Fingerprint: fingerprint, From: evidence.InstantOf(k.Created), Previous: previous,
+					Role: evidence.Role(role), SPKI: k.Key.SPKI(),
+				}
+				if err := s.record(ctx, by, evidence.Statement{Type: evidence.TypeLogKey, LogKey: key}); err != nil {
+					return err
+				}
+			}
+			previous = fingerprint
+		}
+	}
+	return nil
+}
+
+func (r *registry) organisation(id string) (evidence.Organisation, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	o, there := r.organisations[id]
+	switch {
+	case !there:
+		return o, refuse(CodeOrganisationUnknown, "机构未登记。", "The organisation is not registered.").at("organisation")
+	case o.Status != evidence.StandingActive:
+		return o, refuse(CodeOrganisationClosed, "机构已停用。", "The organisation is closed.").at("organisation")
+	}
+	return o, nil
+}
+
+func (r *registry) account(id string) (evidence.Officer, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	a, there := r.accounts[id]
+	return a, there
+}
+
+func (r *registry) ownKey(fingerprint evidence.Digest) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	_, there := r.own[fingerprint]
+	return there
+}
+
+func (r *registry) knowsKey(fingerprint evidence.Digest) bool {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	_, registered := r.keys[fingerprint]
+	_, own := r.own[fingerprint]
+	return registered || own
+}
+
+// revocation returns when and why a key was revoked, or nil.
+func (r *registry) revocation(fingerprint evidence.Digest) *evidence.KeyRevocation {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	if found, there := r.revoked[fingerprint]; there {
+		return &found
+	}
+	return nil
+}
+
+// authenticationKey returns a key that may prove an account at this time.
+func (r *registry) authenticationKey(fingerprint evidence.Digest, now time.Time) (registeredKey, error) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	k, there := r.keys[fingerprint]
+	at := evidence.InstantOf(now)
+	revoked, isRevoked := r.revoked[fingerprint]
+	switch {
+	case !there || k.Use != evidence.UseAuthentication:
+		return k, refuse(CodeKeyUnknown, "密钥未登记为鉴别密钥。", "The key is not registered for authentication.")
+	case isRevoked && revoked.At <= at:
+		return k, refuse(CodeKeyRevoked, "密钥已吊销。", "The key is revoked.")
+	case at < k.NotBefore || at >= k.NotAfter:
+		return k, refuse(CodeKeyNotInUse, "密钥不在有效期内。", "The key is not in its time of use.")
+	}
+	return k, nil
+}
+
+func accountUnknown() *Error {
+	return refuse(CodeAccountUnknown, "账号未登记。", "The account is not registered.").at("account")
+}
+
+// RegisteredKey is a key of the registry and its revocation, if there is one.
+type RegisteredKey struct {
+	evidence.Key
+	Revocation *evidence.KeyRevocation
+}
+
+// Organisations lists the registered organisations by identifier.
+func (s *Service) Organisations(_ context.Context, by Actor) ([]evidence.Organisation, error) {
+	if err := by.demand(actRegistry); err != nil {
+		return nil, err
+	}
+	s.registry.mu.RLock()
+	defer s.registry.mu.RUnlock()
+	return slices.SortedFunc(maps.Values(s.registry.organisations),
+		func(a, b evidence.Organisation) int { return cmp.Compare(a.ID, b.ID) }), nil
+}
+
+// Accounts lists the registered accounts by identifier, without names of persons.
+func (s *Service) Accounts(_ context.Context, by Actor) ([]Account, error) {
+	if err := by.demand(actRegistry); err != nil {
+		return nil, err
+	}
+	s.registry.mu.RLock()
+	defer s.registry.mu.RUnlock()
+	list := make([]Account, 0, len(s.registry.accounts))
+	for _, a := range s.registry.accounts {
+		list = append(list, Account{ID: a.ID, Organisation: a.Organisation, Kind: a.Kind, Roles: rolesOf(a.Roles), Status: a.Status})
+	}
+	slices.SortFunc(list, func(a, b Account) int { return cmp.Compare(a.ID, b.ID) })
+	return list, nil
+}
+
+// Keys lists the registered keys by organisation, account and time.
+func (s *Service) Keys(_ context.Context, by Actor) ([]RegisteredKey, error) {
+	if err := by.demand(actRegistry); err != nil {
+		return nil, err
+	}
+	s.registry.mu.RLock()
+	defer s.registry.mu.RUnlock()
+	list := make([]RegisteredKey, 0, len(s.registry.keys))
+	for fingerprint, k := range s.registry.keys {
+		r := RegisteredKey{Key: k.Key}
+		if revoked, there := s.registry.revoked[fingerprint]; there {
+			r.Revocation = &revoked
+		}
+		list = append(list, r)
+	}
+	slices.SortFunc(list, func(a, b RegisteredKey) int {
+		return cmp.Or(cmp.Compare(a.Organisation, b.Organisation), cmp.Compare(a.Account, b.Account),
+			cmp.Compare(a.NotBefore, b.NotBefore), cmp.Compare(a.Fingerprint.String(), b.Fingerprint.String()))
+	})
+	return list, nil
+}
+
+func rolesOf(names []string) []Role {
+	roles := make([]Role, len(names))
+	for i, n := range names {
+		roles[i] = Role(n)
+	}
+	return roles
+}

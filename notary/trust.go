@@ -1,0 +1,46 @@
+package notary
+
+import (
+	"cunzheng/evidence"
+	"cunzheng/keystore"
+)
+
+// Trust returns what a verifier needs to know about this platform: its log, its keys, those it no longer uses
+// included, and the ledger it is anchored on.
+func (s *Service) Trust() (*evidence.Trust, error) {
+	t := &evidence.Trust{
+		Schema:  evidence.SchemaTrust,
+		Created: s.now(),
+		Logs: []evidence.TrustLog{{
+			Origin: s.config.Origin, Office: s.config.Office,
+			Keys: s.trustKeys(keystore.RoleLog, keystore.RoleReceipt, keystore.RoleToken, keystore.RoleSeal),
+		}},
+		Ledgers: []evidence.TrustLedger{},
+	}
+	if l := s.config.Ledger; l != nil {
+		t.Ledgers = append(t.Ledgers, evidence.TrustLedger{
+			Kind: l.Kind, Name: l.Name, Operators: l.Operators, Keys: s.trustKeys(keystore.RoleLedger),
+		})
+	}
+	if err := t.Validate(); err != nil {
+		return nil, internal(err)
+	}
+	return t, nil
+}
+
+func (s *Service) trustKeys(roles ...keystore.Role) []evidence.TrustKey {
+	keys := []evidence.TrustKey{}
+	for _, role := range roles {
+		for _, k := range s.keys.Keys(role) {
+			trusted := evidence.TrustKey{
+				ID: k.Key.Fingerprint(), Role: evidence.Role(role), SPKI: k.Key.SPKI(),
+				From: evidence.InstantOf(k.Created), Until: evidence.InstantOf(k.Retired),
+			}
+			if r := s.registry.revocation(trusted.ID); r != nil {
+				trusted.Revoked = &evidence.TrustRevocation{At: r.At, Reason: r.Reason}
+			}
+			keys = append(keys, trusted)
+		}
+	}
+	return keys
+}
