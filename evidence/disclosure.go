@@ -118,7 +118,7 @@ func ParseDisclosures(data []byte) ([]Disclosure, error) {
 
 func (f *disclosureFile) validate() error {
 	if f.Schema != SchemaDisclosures {
-		return &SchemaError{Want: SchemaDisclosures, Got: f.Schema}
+		return schemaError(f.Schema, SchemaDisclosures)
 	}
 	if len(f.Disclosures) > maxPrivate {
 		return fmt.Errorf("more than %d disclosures", maxPrivate)

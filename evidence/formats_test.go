@@ -98,7 +98,7 @@ func TestFormatsDocument(t *testing.T) {
 // TestReasonsUsed holds that every code is given somewhere in the tests of verdicts, and that each has both sentences.
 func TestReasonsUsed(t *testing.T) {
 	var text strings.Builder
-	for _, name := range []string{"verify.go", "verifykeys.go", "conclude.go"} {
+	for _, name := range []string{"verify.go", "verifyanchor.go", "verifykeys.go", "conclude.go"} {
 		source, err := os.ReadFile(name)
 		must(t, err)
 		text.Write(source)

@@ -37,7 +37,7 @@ func manifestOf(name string, data []byte) manifestFile {
 func (m *manifest) encode() ([]byte, error) {
 	var p problems
 	if m.Schema != SchemaManifest {
-		return nil, &SchemaError{Want: SchemaManifest, Got: m.Schema}
+		return nil, schemaError(m.Schema, SchemaManifest)
 	}
 	if m.Key.IsZero() || len(m.Files) > maxZipEntries {
 		return nil, errors.New("key is missing, or too many files")

@@ -119,7 +119,7 @@ func (r *Receipt) validate() error {
 	var p problems
 	switch {
 	case r.Schema != SchemaReceipt:
-		return &SchemaError{Want: SchemaReceipt, Got: r.Schema}
+		return schemaError(r.Schema, SchemaReceipt)
 	case r.Index > maxInteger:
 		return errors.New("index is out of range")
 	case r.Proof == nil || len(r.Proof) > maxProof:

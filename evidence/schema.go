@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -19,6 +20,14 @@ func (e *SchemaError) Error() string {
 		return fmt.Sprintf("statement type %.80q is not known to this version", e.Type)
 	}
 	return fmt.Sprintf("schema %.80q is not known to this version (want %q)", e.Got, e.Want)
+}
+
+// schemaError says that a file has the schema got instead of want. A file without a schema is of no version.
+func schemaError(got, want string) error {
+	if got == "" {
+		return errors.New("schema is missing")
+	}
+	return &SchemaError{Want: want, Got: got}
 }
 
 // newerSchema returns an error if data is JSON whose schema, or whose statement type, is not of this version.

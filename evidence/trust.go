@@ -90,7 +90,7 @@ func (t *Trust) Encode() ([]byte, error) {
 // Validate checks every rule of the format. The error is a *[SchemaError] or a [FieldErrors].
 func (t *Trust) Validate() error {
 	if t.Schema != SchemaTrust {
-		return &SchemaError{Want: SchemaTrust, Got: t.Schema}
+		return schemaError(t.Schema, SchemaTrust)
 	}
 	var p problems
 	p.instant("created", t.Created, false)

@@ -204,7 +204,7 @@ func (p *Proof) validate() error {
 	var q problems
 	switch {
 	case p.Schema != SchemaProof:
-		return &SchemaError{Want: SchemaProof, Got: p.Schema}
+		return schemaError(p.Schema, SchemaProof)
 	case p.Index > maxInteger:
 		return errors.New("index is out of range")
 	case p.Proof == nil || len(p.Proof) > maxProof:
