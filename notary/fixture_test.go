@@ -65,12 +65,13 @@ func (c *testClock) add(d time.Duration) {
 // cheap makes passwords cheap to check; the default is dear on purpose.
 var cheap = notary.PasswordCost{Memory: 64, Passes: 1, Lanes: 1}
 
-func newNode(t testing.TB, edit ...func(*node)) *node {
-	t.Helper()
-	dir := t.TempDir()
-	n := &node{
-		dir:   dir,
-		clock: &testClock{now: time.Now().UTC().Truncate(time.Millisecond)},
+// bareNode has keys and nothing opened.
+func bareNode(dir string, keys *keystore.Store) *node {
+	return &node{
+		dir:    dir,
+		keys:   keys,
+		closed: true,
+		clock:  &testClock{now: time.Now().UTC().Truncate(time.Millisecond)},
 		config: notary.Config{
 			Origin: testOrigin, Number: testFormat, Office: "厦门测试公证处", Organisation: "xm-notary", Password: cheap,
 			Ledger: &notary.Ledger{Kind: evidence.LedgerEmbedded, Name: "test-chain", Operators: []string{"厦门测试公证处"}},
@@ -78,9 +79,11 @@ func newNode(t testing.TB, edit ...func(*node)) *node {
 		wrapLog: func(l *ledger.Log) notary.Log { return l },
 		alarms:  new([]error),
 	}
-	for _, e := range edit {
-		e(n)
-	}
+}
+
+func newNode(t testing.TB, edit ...func(*node)) *node {
+	t.Helper()
+	dir := t.TempDir()
 	keyFile := filepath.Join(dir, "unlock.key")
 	if err := keystore.NewKeyFile(keyFile); err != nil {
 		t.Fatal(err)
@@ -90,7 +93,10 @@ func newNode(t testing.TB, edit ...func(*node)) *node {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.keys = keys
+	n := bareNode(dir, keys)
+	for _, e := range edit {
+		e(n)
+	}
 	if err := ledger.Create(filepath.Join(dir, "log"), n.logOptions(t)); err != nil {
 		t.Fatal(err)
 	}
@@ -119,6 +125,14 @@ func (n *node) logOptions(t testing.TB) ledger.Options {
 // start opens everything, as a server does.
 func (n *node) start(t testing.TB) {
 	t.Helper()
+	if err := n.open(t); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// open is start for tests that expect it to fail; the service only.
+func (n *node) open(t testing.TB) error {
+	t.Helper()
 	var err error
 	if n.log, err = ledger.Open(filepath.Join(n.dir, "log"), n.logOptions(t)); err != nil {
 		t.Fatal(err)
@@ -132,9 +146,10 @@ func (n *node) start(t testing.TB) {
 		Clock: n.clock.Now, Alarm: func(err error) { *n.alarms = append(*n.alarms, err) },
 	})
 	if err != nil {
-		t.Fatal(err)
+		return errors.Join(err, n.vault.Close(), n.log.Close())
 	}
 	n.closed = false
+	return nil
 }
 
 func (n *node) stop(t testing.TB) {
