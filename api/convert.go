@@ -39,6 +39,27 @@ func pageOf(p *notary.Page) wire.Page {
 func platformKey(of string, k evidence.TrustKey) wire.PlatformKey {
 	return wire.PlatformKey{
 		ID: k.ID, Of: of, Role: k.Role, From: k.From, Until: k.Until, Revoked: k.Revoked,
-		PEM: string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: k.SPKI})),
+		PEM: publicPEM(k.SPKI),
 	}
+}
+
+func keyOf(k evidence.Key) wire.Key {
+	return wire.Key{
+		ID: k.Fingerprint, Organisation: k.Organisation, Account: k.Account, Use: k.Use, Roles: k.Roles,
+		PEM: publicPEM(k.SPKI), NotBefore: k.NotBefore, NotAfter: k.NotAfter,
+	}
+}
+
+const publicKeyPEM = "PUBLIC KEY"
+
+func publicPEM(spki []byte) string {
+	return string(pem.EncodeToMemory(&pem.Block{Type: publicKeyPEM, Bytes: spki}))
+}
+
+func roleNames(roles []notary.Role) []string {
+	names := make([]string, len(roles))
+	for i, r := range roles {
+		names[i] = string(r)
+	}
+	return names
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"errors"
 	"io"
 
 	"cunzheng/api/token"
@@ -33,14 +34,27 @@ type Registry interface {
 	Actor(organisation, account, key string) (notary.Actor, error)
 	// AuthenticationKey finds a registered machine key by its id, or says why it may not be used.
 	AuthenticationKey(id string) (*sm2.PublicKey, error)
+
+	SetPassword(ctx context.Context, by notary.Actor, account, password string) error
+	Organisations(ctx context.Context, by notary.Actor) ([]evidence.Organisation, error)
+	RegisterOrganisation(ctx context.Context, by notary.Actor, o evidence.Organisation) error
+	Accounts(ctx context.Context, by notary.Actor) ([]notary.Account, error)
+	RegisterOfficer(ctx context.Context, by notary.Actor, a notary.Account) error
+	Keys(ctx context.Context, by notary.Actor) ([]notary.RegisteredKey, error)
+	RegisterKey(ctx context.Context, by notary.Actor, k evidence.Key) (evidence.Key, error)
+	RevokeKey(ctx context.Context, by notary.Actor, r evidence.KeyRevocation) error
 }
 
-// Log is the public face of the log.
+// Log is the public face of the log. Its methods return an error that wraps ErrNotFound for a path that names no tile
+// of the log.
 type Log interface {
 	Checkpoint() ([]byte, error)             // the latest signed checkpoint, as text
 	Tile(path string) ([]byte, error)        // one tile of hashes by its path, such as "tile/0/x001/067"
 	EntryBundle(path string) ([]byte, error) // one tile of entries
 }
+
+// ErrNotFound is what a Log says of a tile that does not exist, or not yet.
+var ErrNotFound = errors.New("no such tile")
 
 // Tokens holds the platform's keys for access tokens, the newest last.
 type Tokens interface {

@@ -79,7 +79,7 @@ func metadataTooLarge() error {
 // that are preserved are the bytes that were sent.
 func nextPart(parts *multipart.Reader, name string) (*multipart.Part, error) {
 	part, err := parts.NextRawPart()
-	if errors.Is(err, io.EOF) {
+	if err == io.EOF { // bare, see partError
 		return nil, badForm(name, "缺少表单部分 "+name+"。", "The part "+name+" is missing.")
 	}
 	if err != nil {
@@ -92,8 +92,12 @@ func nextPart(parts *multipart.Reader, name string) (*multipart.Part, error) {
 	return part, nil
 }
 
-// partError tells a broken form from a broken connection.
+// partError tells a broken form from a broken connection. A form that is cut off inside a boundary gives a wrapped
+// io.EOF, which nobody further down must take for a proper end.
 func partError(err error) error {
+	if errors.Is(err, io.EOF) {
+		err = io.ErrUnexpectedEOF
+	}
 	if _, ok := errors.AsType[*http.MaxBytesError](err); ok || isTimeout(err) || errors.Is(err, io.ErrUnexpectedEOF) {
 		return bodyError(err)
 	}
@@ -112,12 +116,12 @@ func (l *lastPart) Read(b []byte) (int, error) {
 	if err == nil {
 		return n, nil
 	}
-	if !errors.Is(err, io.EOF) {
+	if err != io.EOF {
 		return n, partError(err)
 	}
 	_, err = l.parts.NextRawPart()
 	switch {
-	case errors.Is(err, io.EOF):
+	case err == io.EOF: // bare, see partError
 		return n, io.EOF
 	case err != nil:
 		return n, partError(err)
@@ -233,7 +237,7 @@ type contentReader struct{ r io.Reader }
 
 func (c *contentReader) Read(b []byte) (int, error) {
 	n, err := c.r.Read(b)
-	if err == nil || errors.Is(err, io.EOF) {
+	if err == nil || err == io.EOF {
 		return n, err
 	}
 	if _, ok := errors.AsType[*failure](err); ok {

@@ -16,7 +16,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"cunzheng/api/wire"
-	"cunzheng/crypto/sm2"
 	"cunzheng/notary"
 )
 
@@ -27,8 +26,11 @@ var allRoles = []notary.Role{
 	notary.RoleCourt, notary.RoleAuditor, notary.RoleSystemAdmin, notary.RoleSecurityAdmin, notary.RoleAuditAdmin,
 }
 
-// env is a server on a real port.
+const password = "correct horse battery"
+
+// env is a server on a real port, with everything real below it.
 type env struct {
+	*stack
 	server  *Server
 	url     string
 	logs    *bytes.Buffer
@@ -38,21 +40,23 @@ type env struct {
 	done    chan error
 }
 
+// start builds a node with one account for each role, named as the role, and serves it.
 func start(t testing.TB, change func(*Options)) *env {
 	t.Helper()
-	key, err := sm2.GenerateKey()
-	if err != nil {
-		t.Fatal(err)
-	}
-	f := &fake{}
-	e := &env{logs: new(bytes.Buffer), metrics: prometheus.NewRegistry(), tokens: map[string]string{}, done: make(chan error, 1)}
+	return serve(t, newStack(t), change)
+}
+
+func serve(t testing.TB, node *stack, change func(*Options)) *env {
+	t.Helper()
+	e := &env{stack: node, logs: new(bytes.Buffer), metrics: prometheus.NewRegistry(), tokens: map[string]string{}, done: make(chan error, 1)}
 	o := Options{
-		Evidence: f, Registry: f, Log: f, Tokens: fakeKeys{key}, Issuer: issuer,
+		Evidence: node.service, Registry: node.service, Log: publicLog{node.log}, Tokens: tokenKeys{node.keys}, Issuer: issuer,
 		Registerer: e.metrics, Gatherer: e.metrics, Logger: slog.New(slog.NewJSONHandler(e.logs, nil)),
 	}
 	if change != nil {
 		change(&o)
 	}
+	var err error
 	if e.server, err = New(o); err != nil {
 		t.Fatal(err)
 	}
@@ -164,7 +168,7 @@ func (e *env) token(t testing.TB, role notary.Role) string {
 	if known := e.tokens[string(role)]; known != "" {
 		return known
 	}
-	form := url.Values{"grant_type": {"password"}, "username": {string(role)}, "password": {"correct horse"}}
+	form := url.Values{"grant_type": {"password"}, "username": {string(role)}, "password": {password}}
 	a := e.send(t, e.request(t, "POST", "/v1/token", strings.NewReader(form.Encode()), "Content-Type", "application/x-www-form-urlencoded")).want(t, 200)
 	var got wire.Token
 	if err := json.Unmarshal(a.body, &got); err != nil {
@@ -184,4 +188,19 @@ func eventually(t testing.TB, what string, ok func() bool) {
 		time.Sleep(10 * time.Millisecond)
 	}
 	t.Fatalf("did not happen: %s", what)
+}
+
+// batchAnswers reads the answer to a batch and holds each line against openapi.yaml.
+func batchAnswers(t testing.TB, body []byte) []wire.BatchAnswer {
+	t.Helper()
+	var answers []wire.BatchAnswer
+	for line := range bytes.Lines(body) {
+		var a wire.BatchAnswer
+		if err := json.Unmarshal(line, &a, json.RejectUnknownMembers(true)); err != nil {
+			t.Fatalf("%v: %.200q", err, line)
+		}
+		checkSchema(t, "BatchAnswer", line)
+		answers = append(answers, a)
+	}
+	return answers
 }

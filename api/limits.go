@@ -15,7 +15,6 @@ type Limits struct {
 
 	BatchLines int // most lines of a batch; default 10,000
 	Batches    int // batches under way at once; default 8; more are answered 429
-	Passwords  int // passwords checked at once (each takes the memory argon2id asks for); default 2; more wait briefly
 
 	Request time.Duration // for a request that is not a transfer, to be read and answered; default 1 min
 	Stall   time.Duration // longest silence in a transfer; default 1 min
@@ -32,15 +31,13 @@ func (l Limits) withDefaults() (Limits, error) {
 		Headers:    cmp.Or(l.Headers, 64<<10),
 		BatchLines: cmp.Or(l.BatchLines, 10_000),
 		Batches:    cmp.Or(l.Batches, 8),
-		Passwords:  cmp.Or(l.Passwords, 2),
 		Request:    cmp.Or(l.Request, time.Minute),
 		Stall:      cmp.Or(l.Stall, time.Minute),
 		MinRate:    cmp.Or(l.MinRate, 1024),
 		Idle:       cmp.Or(l.Idle, 2*time.Minute),
 		Drain:      cmp.Or(l.Drain, 30*time.Second),
 	}
-	lowest := min(l.FileBody, l.BatchBody, l.SmallBody, int64(l.Headers), int64(l.BatchLines), int64(l.Batches),
-		int64(l.Passwords), int64(l.Request), int64(l.Stall), l.MinRate, int64(l.Idle), int64(l.Drain))
+	lowest := min(l.FileBody, l.BatchBody, l.SmallBody, int64(l.Headers), int64(l.BatchLines), int64(l.Batches), int64(l.Request), int64(l.Stall), l.MinRate, int64(l.Idle), int64(l.Drain))
 	if lowest < 0 {
 		return Limits{}, fmt.Errorf("api: a limit is negative: %+v", l)
 	}

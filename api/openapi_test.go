@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"flag"
+	"io"
 	"net/http"
 	"os"
 	"slices"
@@ -15,6 +16,8 @@ import (
 	"github.com/pb33f/libopenapi"
 	validator "github.com/pb33f/libopenapi-validator"
 	"github.com/pb33f/libopenapi-validator/config"
+	"github.com/pb33f/libopenapi-validator/content"
+	"github.com/pb33f/libopenapi-validator/schema_validation"
 	v3 "github.com/pb33f/libopenapi/datamodel/high/v3"
 )
 
@@ -41,7 +44,11 @@ var responses = sync.OnceValues(func() (validator.Validator, error) {
 	if err != nil {
 		return nil, err
 	}
-	v, errs := validator.NewValidator(d, config.WithoutSecurityValidation())
+	asText := content.DecoderFunc(func(input *content.DecodeInput) (any, error) {
+		text, err := io.ReadAll(input.Body)
+		return string(text), err
+	})
+	v, errs := validator.NewValidator(d, config.WithoutSecurityValidation(), config.WithBodyDecoder(lineType, asText))
 	return v, errors.Join(errs...)
 })
 
@@ -65,6 +72,22 @@ func checkResponse(t testing.TB, request *http.Request, response *http.Response)
 		}
 	}
 }
+
+// checkSchema holds a JSON value against a schema of openapi.yaml.
+func checkSchema(t testing.TB, name string, value []byte) {
+	t.Helper()
+	schema, ok := openAPI(t).Components.Schemas.Get(name)
+	if !ok {
+		t.Fatalf("openapi.yaml has no schema %s", name)
+	}
+	if valid, errs := schemas().ValidateSchemaBytesWithVersion(schema.Schema(), value, 3.1); !valid {
+		for _, e := range errs {
+			t.Errorf("not a %s: %s: %s", name, e.Message, e.Reason)
+		}
+	}
+}
+
+var schemas = sync.OnceValue(func() schema_validation.SchemaValidator { return schema_validation.NewSchemaValidator() })
 
 // describedPath makes one segment of a tile's path, as OpenAPI has no parameter that spans several.
 func describedPath(path string) string {

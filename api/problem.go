@@ -74,6 +74,9 @@ func explain(err error) (code, zh, en, field, existing string, retry time.Durati
 	if h, ok := errors.AsType[*echo.HTTPError](err); ok {
 		return routerCode(h.Code), "", "", "", "", 0
 	}
+	if errors.Is(err, ErrNotFound) {
+		return codeNoSuchPath, "", "", "", "", 0
+	}
 	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
 		return codeAborted, "", "", "", "", 0
 	}

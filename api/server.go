@@ -57,16 +57,15 @@ type Server struct {
 	assertions *token.AssertionVerifier
 	base       string
 
-	version   string
-	limits    Limits
-	ready     func(context.Context) []Check
-	clock     func() time.Time
-	logger    *slog.Logger
-	metrics   *metrics
-	gatherer  prometheus.Gatherer
-	batches   chan struct{} // one slot for each batch under way
-	passwords chan struct{} // one slot for each password being checked
-	stopping  atomic.Bool
+	version  string
+	limits   Limits
+	ready    func(context.Context) []Check
+	clock    func() time.Time
+	logger   *slog.Logger
+	metrics  *metrics
+	gatherer prometheus.Gatherer
+	batches  chan struct{} // one slot for each batch under way
+	stopping atomic.Bool
 
 	echo *echo.Echo
 	http *http.Server
@@ -89,7 +88,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		evidence: o.Evidence, registry: o.Registry, log: o.Log, keys: o.Tokens, base: o.Issuer,
 		version: cmp.Or(o.Version, "dev"), limits: limits, ready: o.Ready, clock: o.Clock, logger: o.Logger, gatherer: o.Gatherer,
-		batches: make(chan struct{}, limits.Batches), passwords: make(chan struct{}, limits.Passwords),
+		batches: make(chan struct{}, limits.Batches),
 	}
 	if s.ready == nil {
 		s.ready = func(context.Context) []Check { return nil }

@@ -2,7 +2,6 @@ package api
 
 import (
 	"net/url"
-	"time"
 
 	"github.com/labstack/echo/v4"
 
@@ -43,10 +42,7 @@ func (s *Server) issueToken(c echo.Context) error {
 	if err != nil {
 		return err
 	}
-	roles := make([]string, len(actor.Roles))
-	for i, r := range actor.Roles {
-		roles[i] = string(r)
-	}
+	roles := roleNames(actor.Roles)
 	raw, claims, err := s.issuer.Issue(actor.Organisation, actor.Account, roles, key)
 	if err != nil {
 		return err
@@ -59,23 +55,10 @@ func (s *Server) issueToken(c echo.Context) error {
 	})
 }
 
-// passwordWait is how long a caller waits for its turn: checking a password takes much memory on purpose.
-const passwordWait = 5 * time.Second
-
 func (s *Server) byPassword(c echo.Context, form url.Values) (notary.Actor, error) {
 	if form.Get("username") == "" || form.Get("password") == "" {
 		return notary.Actor{}, &failure{code: codeForm, field: "username",
 			zh: "缺少 username 或 password。", en: "username or password is missing."}
-	}
-	turn := time.NewTimer(passwordWait)
-	defer turn.Stop()
-	select {
-	case s.passwords <- struct{}{}:
-		defer func() { <-s.passwords }()
-	case <-turn.C:
-		return notary.Actor{}, &failure{code: codeTooMany, retry: passwordWait}
-	case <-c.Request().Context().Done():
-		return notary.Actor{}, c.Request().Context().Err()
 	}
 	return s.registry.Authenticate(c.Request().Context(), form.Get("username"), form.Get("password"))
 }

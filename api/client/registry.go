@@ -9,17 +9,18 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"cunzheng/api/wire"
+	"cunzheng/evidence"
 )
 
 // Organisations lists all registered organisations.
-func (c *Client) Organisations(ctx context.Context) ([]wire.Organisation, error) {
-	list, err := fetch[wire.List[wire.Organisation]](ctx, c, read("/v1/registry/organisations", nil))
+func (c *Client) Organisations(ctx context.Context) ([]evidence.Organisation, error) {
+	list, err := fetch[wire.List[evidence.Organisation]](ctx, c, read("/v1/registry/organisations", nil))
 	return list.Items, err
 }
 
 // RegisterOrganisation registers an organisation, or changes one.
-func (c *Client) RegisterOrganisation(ctx context.Context, o wire.Organisation) (wire.Organisation, error) {
-	return send[wire.Organisation](ctx, c, http.MethodPost, "/v1/registry/organisations", o)
+func (c *Client) RegisterOrganisation(ctx context.Context, o evidence.Organisation) (evidence.Organisation, error) {
+	return send[evidence.Organisation](ctx, c, http.MethodPost, "/v1/registry/organisations", o)
 }
 
 // Accounts lists all registered accounts.
@@ -35,11 +36,7 @@ func (c *Client) RegisterAccount(ctx context.Context, a wire.Account) (wire.Acco
 
 // SetPassword sets the password of an account.
 func (c *Client) SetPassword(ctx context.Context, account, password string) error {
-	call, err := change(http.MethodPut, "/v1/registry/accounts/"+url.PathEscape(account)+"/password", wire.Password{Password: password})
-	if err != nil {
-		return err
-	}
-	return c.download(ctx, call, io.Discard)
+	return c.sendNothing(ctx, http.MethodPut, "/v1/registry/accounts/"+url.PathEscape(account)+"/password", wire.Password{Password: password})
 }
 
 // RegisteredKeys lists all signers' keys, revoked ones included.
@@ -53,9 +50,9 @@ func (c *Client) RegisterKey(ctx context.Context, k wire.Key) (wire.Key, error) 
 	return send[wire.Key](ctx, c, http.MethodPost, "/v1/registry/keys", k)
 }
 
-// RevokeKey revokes a signer's key.
-func (c *Client) RevokeKey(ctx context.Context, id string, r wire.Revocation) (wire.Key, error) {
-	return send[wire.Key](ctx, c, http.MethodPost, "/v1/registry/keys/"+url.PathEscape(id)+"/revocation", r)
+// RevokeKey revokes a signer's key, given by its id.
+func (c *Client) RevokeKey(ctx context.Context, id string, r wire.Revocation) error {
+	return c.sendNothing(ctx, http.MethodPost, "/v1/registry/keys/"+url.PathEscape(id)+"/revocation", r)
 }
 
 // send makes a change and returns the answer.
@@ -66,6 +63,15 @@ func send[T any](ctx context.Context, c *Client, method, path string, body any) 
 		return none, err
 	}
 	return fetch[T](ctx, c, call)
+}
+
+// sendNothing makes a change whose answer is empty.
+func (c *Client) sendNothing(ctx context.Context, method, path string, body any) error {
+	call, err := change(method, path, body)
+	if err != nil {
+		return err
+	}
+	return c.download(ctx, call, io.Discard)
 }
 
 // change is a call that is not repeated after a broken connection, as the change may have been made.

@@ -2,24 +2,14 @@ package wire
 
 import "cunzheng/evidence"
 
-// Organisation is a registered organisation.
-type Organisation struct {
-	ID         string            `json:"id"`
-	Name       string            `json:"name"`
-	CreditCode string            `json:"creditCode,omitzero"` // 统一社会信用代码
-	Level      string            `json:"level,omitzero"`
-	Region     string            `json:"region,omitzero"`
-	Status     evidence.Standing `json:"status,omitzero"` // default active
-}
-
 // Account is a registered account of a person or a system.
 type Account struct {
-	ID           string               `json:"id"`
+	ID           string               `json:"id"` // an opaque code, not a person's name
 	Organisation string               `json:"organisation"`
 	Kind         evidence.AccountKind `json:"kind"`
 	Roles        []string             `json:"roles"`
 	Status       evidence.Standing    `json:"status,omitzero"`      // default active
-	DisplayName  string               `json:"displayName,omitzero"` // of a person; enters the log only as a commitment
+	DisplayName  string               `json:"displayName,omitzero"` // of a person; enters the log only as a commitment, and is not given back
 }
 
 // Password sets the password of an account.
@@ -29,10 +19,11 @@ type Password struct {
 
 // Key is the registered SM2 key of a signer.
 type Key struct {
-	ID           string           `json:"id,omitzero"` // given by the platform: the "kid" of assertions
+	ID           evidence.Digest  `json:"id,omitzero"` // given by the platform: the fingerprint, and the "kid" of assertions
 	Organisation string           `json:"organisation"`
 	Account      string           `json:"account,omitzero"`
 	Use          evidence.KeyUse  `json:"use"`
+	Roles        []string         `json:"roles,omitempty"`    // fewer than the account's; absent: all of them
 	PEM          string           `json:"pem"`                // SubjectPublicKeyInfo
 	NotBefore    evidence.Instant `json:"notBefore,omitzero"` // default: now
 	NotAfter     evidence.Instant `json:"notAfter"`
