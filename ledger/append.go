@@ -11,7 +11,7 @@ import (
 
 // Append adds one entry and returns when it is durable and provable.
 //
-// Fails with ErrInvalid or ErrTooLarge, ErrBusy, ErrClosed or ErrHalted. If ctx ends
+// Fails with ErrInvalid or ErrTooLarge, ErrBusy, ErrFull, ErrClosed or ErrHalted. If ctx ends
 // while the entry waits, its error is returned, and the entry may be appended
 // nevertheless: repeat the call with the same Unique to learn where.
 func (l *Log) Append(ctx context.Context, e Entry) (Appended, error) {
@@ -24,7 +24,7 @@ func (l *Log) Append(ctx context.Context, e Entry) (Appended, error) {
 
 // AppendAll adds entries in this order, not necessarily next to each other, and
 // returns when all of them are durable and provable. They may span several
-// checkpoints. On ErrInvalid, ErrTooLarge, ErrBusy and ErrClosed none was added;
+// checkpoints. On ErrInvalid, ErrTooLarge, ErrBusy, ErrFull and ErrClosed none was added;
 // on ErrHalted and the errors of ctx any number may have been.
 func (l *Log) AppendAll(ctx context.Context, entries []Entry) ([]Appended, error) {
 	release, err := l.use()
@@ -41,6 +41,10 @@ func (l *Log) AppendAll(ctx context.Context, entries []Entry) ([]Appended, error
 		return nil, nil
 	case len(entries) > l.options.Queue:
 		return nil, fmt.Errorf("%w: %d entries at once, the queue holds %d", ErrTooLarge, len(entries), l.options.Queue)
+	}
+
+	if err := l.space.check(); err != nil {
+		return nil, err
 	}
 
 	r := &request{items: make([]item, len(entries)), left: len(entries), done: make(chan struct{})}

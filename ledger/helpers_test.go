@@ -2,13 +2,12 @@ package ledger
 
 import (
 	"context"
+	"crypto"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"math/rand/v2"
 	"testing"
-
-	"golang.org/x/mod/sumdb/note"
 
 	"cunzheng/crypto/sm2"
 	"cunzheng/crypto/sm3"
@@ -67,7 +66,7 @@ func testKey(t testing.TB) *sm2.PrivateKey {
 	return key
 }
 
-func testVerifier(t testing.TB, key *sm2.PrivateKey) note.Verifier {
+func testVerifierOf(t testing.TB, key crypto.Signer) *checkpoint.Verifier {
 	t.Helper()
 	v, err := checkpoint.NewVerifier(testOrigin, key.Public().(*sm2.PublicKey))
 	if err != nil {

@@ -55,6 +55,10 @@ var (
 	// ErrBusy means that the queue is full. Nothing was appended; try again later.
 	ErrBusy = errors.New("ledger: too many entries are waiting")
 
+	// ErrFull means that the disk is nearly full. Nothing was appended; the log
+	// takes entries again as soon as there is room.
+	ErrFull = errors.New("ledger: the disk is nearly full")
+
 	// ErrInvalid means that an entry cannot be stored as it is.
 	ErrInvalid = errors.New("ledger: invalid entry")
 
@@ -114,6 +118,10 @@ type Options struct {
 	MaxBatch  int   // entries in one group, default 2,048
 	Queue     int   // entries that may wait, default 16,384
 	CacheSize int64 // bytes of Pebble's block cache, default 128 MiB
+	// Reserve is how many bytes must be free on the disk for Append to take
+	// entries, default 512 MiB: what Pebble may still have to write for entries it
+	// has, and without which it would end the process.
+	Reserve int64
 
 	Logger     *slog.Logger          // default: discard
 	Registerer prometheus.Registerer // default: metrics are counted, not exported
@@ -126,12 +134,15 @@ type Options struct {
 
 	// crossCheck replaces the second implementation in tests.
 	crossCheck func(v *checkpoint.Verifier, note []byte) error
+	// memTable is small in tests that want flushes and compactions.
+	memTable uint64
 }
 
 const (
 	defaultMaxBatch = 2048
 	defaultQueue    = 16 << 10
 	defaultCache    = 128 << 20
+	defaultReserve  = 512 << 20
 
 	// maxBatchBytes bounds the data of a group, so that a batch stays far below
 	// half a memtable, where Pebble would switch to a slower path.
@@ -148,6 +159,9 @@ func (o Options) withDefaults() Options {
 	if o.CacheSize <= 0 {
 		o.CacheSize = defaultCache
 	}
+	if o.Reserve <= 0 {
+		o.Reserve = defaultReserve
+	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -159,6 +173,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.FS == nil {
 		o.FS = vfs.Default
+	}
+	if o.memTable == 0 {
+		o.memTable = 64 << 20
 	}
 	if o.crossCheck == nil {
 		o.crossCheck = func(v *checkpoint.Verifier, note []byte) error { return v.CrossCheck(note) }

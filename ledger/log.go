@@ -18,6 +18,7 @@ type Log struct {
 	store   *store
 	metrics *metrics
 	tiles   *tileCache
+	space   *spaceGuard
 
 	queue *queue
 	// slots bounds the groups between the sequencer and their release. A group

@@ -114,6 +114,7 @@ func Open(dir string, o Options) (_ *Log, err error) {
 	if err := removeRuns(dir, o.FS); err != nil {
 		return nil, err
 	}
+	l.space = newSpaceGuard(o.FS, dir, o.Reserve)
 	if err := l.recover(); err != nil {
 		return nil, err
 	}

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"sync"
+	"time"
 
 	"cunzheng/ledger/tlog"
 )
@@ -45,6 +46,7 @@ type queue struct {
 	arrived sync.Cond // on mu
 	waiting []part
 	entries int // in waiting
+	wanted  int // entries that take waits for
 	closed  bool
 }
 
@@ -66,21 +68,37 @@ func (q *queue) put(r *request) error {
 	}
 	q.waiting = append(q.waiting, part{r, r.items})
 	q.entries += len(r.items)
-	q.arrived.Signal()
+	if q.entries >= q.wanted {
+		q.arrived.Signal()
+	}
 	return nil
 }
 
-// take waits until something is there and returns up to the given number of
-// entries and bytes of it, at least one entry. It returns nothing when the queue is
-// closed and empty.
-func (q *queue) take(entries, bytes int) (parts []part) {
+// take waits until something is there, then up to patience for the expected
+// number of entries, and returns up to the given number of entries and bytes, at
+// least one entry. It returns nothing when the queue is closed and empty.
+func (q *queue) take(entries, bytes, expected int, patience time.Duration) (parts []part) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.wanted = 1
 	for len(q.waiting) == 0 {
 		if q.closed {
 			return nil
 		}
 		q.arrived.Wait()
+	}
+	if q.wanted = min(expected, entries); q.entries < q.wanted {
+		late := false
+		timer := time.AfterFunc(patience, func() {
+			q.mu.Lock()
+			defer q.mu.Unlock()
+			late = true
+			q.arrived.Broadcast()
+		})
+		for q.entries < q.wanted && !late && !q.closed {
+			q.arrived.Wait()
+		}
+		timer.Stop()
 	}
 	taken := 0
 	for len(q.waiting) > 0 && taken < entries && bytes > 0 {

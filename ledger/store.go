@@ -59,7 +59,7 @@ func pebbleOptions(o Options, events storeEvents) *pebble.Options {
 		},
 		// Index rows arrive in random order. Large memtables sort them before
 		// they meet the disk; a second compaction keeps up with bursts.
-		MemTableSize:                64 << 20,
+		MemTableSize:                o.memTable,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
