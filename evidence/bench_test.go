@@ -73,3 +73,30 @@ func BenchmarkReceipt(b *testing.B) {
 		}
 	})
 }
+
+func BenchmarkStatementEncode(b *testing.B) {
+	s := testStatement()
+	s.Private = Commit(testDisclosures(b))
+	bare := digestStatement()
+	bare.Idempotency = s.Idempotency
+	for name, s := range map[string]*Statement{"full": s, "digest": bare} {
+		b.Run(name, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				if _, err := s.Encode(); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+	data, err := s.Encode()
+	must(b, err)
+	b.Run("parse", func(b *testing.B) {
+		b.ReportAllocs()
+		for b.Loop() {
+			if _, err := ParseStatement(data); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}

@@ -52,7 +52,7 @@ func (d *Disclosure) validate() error {
 	case d.Value == "":
 		p.required(path)
 	default:
-		p.text(path, d.Value, maxParagaph, true)
+		p.text(path, d.Value, maxParagraph, true)
 	}
 	return p.err()
 }

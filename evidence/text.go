@@ -9,10 +9,10 @@ import (
 
 // Longest values, in bytes of UTF-8.
 const (
-	maxLine     = 512   // a line of text: case number, name of a system
-	maxVersion  = 128   // a version
-	maxName     = 255   // a file name, the name of a log
-	maxParagaph = 12288 // committed free text, as 4,096 Chinese characters
+	maxLine      = 512   // a line of text: case number, name of a system
+	maxVersion   = 128   // a version
+	maxName      = 255   // a file name, the name of a log
+	maxParagraph = 12288 // committed free text, as 4,096 Chinese characters
 )
 
 // line checks one line of text: UTF-8, bounded, no control characters, no characters that reorder or hide text, no
