@@ -123,7 +123,7 @@ func (s *Service) original(ctx context.Context, f found) (*vault.Reader, error) 
 	if err != nil {
 		return nil, s.streamError(err)
 	}
-	if c := f.statement.Content; evidence.Digest(r.Object.SM3) != c.SM3 || evidence.Digest(r.Object.SHA256) != c.SHA256 || r.Object.Size != *c.Size {
+	if !sameBytes(f.statement.Content, &r.Object) {
 		return nil, s.streamError(errors.Join(fmt.Errorf("%w: it has another digest than the statement", vault.ErrCorrupt), r.Close()))
 	}
 	return r, nil

@@ -38,6 +38,7 @@ import (
 	"io"
 	"log/slog"
 	"net/url"
+	"path"
 	"path/filepath"
 	"regexp"
 	"time"
@@ -158,6 +159,23 @@ func (v *Vault) Check(ctx context.Context) error {
 	return err
 }
 
+// List calls fn with the id of each object in the store, in no particular order.
+func (v *Vault) List(ctx context.Context, fn func(id string) error) error {
+	objects := v.bucket.List(nil)
+	for {
+		object, err := objects.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return classify(fmt.Errorf("vault: listing: %w", err))
+		}
+		if err := fn(path.Base(object.Key)); err != nil {
+			return err
+		}
+	}
+}
+
 // ids are used in names of files and objects as they are.
 var validID = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,127}$`)
 
@@ -174,7 +192,7 @@ func keyOf(id string) string {
 	return fmt.Sprintf("%02x/%s", sum[0], id)
 }
 
-// Delete removes an object that is no evidence. It is no error if there is none.
+// delete removes an object that is no evidence. It is no error if there is none.
 func (v *Vault) delete(ctx context.Context, id string) error {
 	if err := v.bucket.Delete(ctx, keyOf(id)); err != nil && gcerrors.Code(err) != gcerrors.NotFound {
 		return classify(err)
