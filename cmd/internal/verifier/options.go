@@ -1,4 +1,4 @@
-package main
+package verifier
 
 import (
 	"errors"
@@ -13,6 +13,7 @@ import (
 
 // options is the parsed command line.
 type options struct {
+	command  string // as the user typed it, for hints
 	bundle   string
 	content  string // "-" is standard input
 	trust    string
@@ -22,8 +23,8 @@ type options struct {
 	version  bool
 }
 
-const usage = `用法 / Usage:
-  cunzheng-verify [选项 / flags] BUNDLE
+const usageText = `用法 / Usage:
+  %s [选项 / flags] BUNDLE
 
 离线核验一个存证包，不需要服务器和网络。
 Checks an evidence bundle offline, without server or network.
@@ -43,11 +44,13 @@ Checks an evidence bundle offline, without server or network.
   2  无法判定 / indeterminate      3  用法错误或文件不可读 / usage error or unreadable file
 `
 
-// parseOptions reads the command line. Flags may stand before and after the bundle.
-func parseOptions(args []string, getenv func(string) string, now func() time.Time) (*options, error) {
-	o := &options{}
+func (c Command) usage() string { return fmt.Sprintf(usageText, c.Name) }
+
+// parse reads the command line. Flags may stand before and after the bundle.
+func (c Command) parse(args []string) (*options, error) {
+	o := &options{command: c.Name}
 	var at, language string
-	flags := flag.NewFlagSet("cunzheng-verify", flag.ContinueOnError)
+	flags := flag.NewFlagSet(c.Name, flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.trust, "trust", "", "")
 	flags.StringVar(&o.content, "content", "", "")
@@ -79,7 +82,7 @@ func parseOptions(args []string, getenv func(string) string, now func() time.Tim
 	}
 	o.bundle = bundles[0]
 
-	o.at = now()
+	o.at = c.Now()
 	if at != "" {
 		var err error
 		if o.at, err = time.Parse(time.RFC3339, at); err != nil {
@@ -91,7 +94,7 @@ func parseOptions(args []string, getenv func(string) string, now func() time.Tim
 	}
 	switch language {
 	case "":
-		o.language = languageOf(getenv)
+		o.language = languageOf(c.Getenv)
 	case string(evidence.Chinese), string(evidence.English):
 		o.language = evidence.Language(language)
 	default:

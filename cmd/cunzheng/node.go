@@ -1,0 +1,336 @@
+package main
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/sync/errgroup"
+
+	"cunzheng/api"
+	"cunzheng/api/token"
+	"cunzheng/crypto/sm2"
+	"cunzheng/crypto/sm3"
+	"cunzheng/crypto/sm4"
+	"cunzheng/evidence"
+	"cunzheng/keystore"
+	"cunzheng/ledger"
+	"cunzheng/ledger/anchor"
+	"cunzheng/ledger/anchor/embedded"
+	"cunzheng/ledger/checkpoint"
+	"cunzheng/ledger/tlog"
+	"cunzheng/notary"
+	"cunzheng/notary/vault"
+)
+
+// What lies in a node's folder, beside its configuration.
+const (
+	keystoreDir  = "keystore"
+	logDir       = "log"
+	chainDir     = "chain" // the embedded ledger
+	originalsDir = "originals"
+	notaryDir    = "notary"
+	intentsDir   = "intents"
+)
+
+// node is one running instance: every part opened and joined, in the order of the path a deposit takes.
+type node struct {
+	dir    string
+	config Config
+	logger *slog.Logger
+
+	metrics *prometheus.Registry
+	keys    *keystore.Store
+	log     *ledger.Log
+	chain   *embedded.Ledger
+	vault   *vault.Vault
+	notary  *notary.Service
+	worker  *anchor.Worker
+}
+
+// openNode opens the node in dir and checks that its log continues what the ledger has anchored.
+func openNode(ctx context.Context, dir string, logger *slog.Logger) (_ *node, err error) {
+	if err := selfTest(); err != nil {
+		return nil, err
+	}
+	config, err := loadConfig(dir)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := openKeystore(dir, config)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{dir: dir, config: config, logger: logger, keys: keys, metrics: prometheus.NewRegistry()}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, n.Close())
+		}
+	}()
+	n.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if err := n.openLog(); err != nil {
+		return nil, err
+	}
+	if err := n.openChain(ctx); err != nil {
+		return nil, err
+	}
+	if err := n.openNotary(ctx); err != nil {
+		return nil, err
+	}
+	n.worker, err = anchor.NewWorker(anchor.Options{
+		Log: n.log, Ledger: n.chain, Keys: logKeys(keys),
+		Interval: time.Duration(config.Anchor.Interval), Threshold: config.Anchor.Threshold,
+		Alarm: n.alarm, Logger: logger, Registerer: n.metrics,
+	})
+	return n, err
+}
+
+// selfTest runs the official vectors of SM2, SM3 and SM4; a machine that fails them must not sign anything.
+func selfTest() error {
+	if err := errors.Join(sm3.SelfTest(), sm2.SelfTest(), sm4.SelfTest()); err != nil {
+		return withHint(fmt.Errorf("cryptographic self-test failed: %w", err), "do not use this machine or this build; report it with the CPU model")
+	}
+	return nil
+}
+
+func openKeystore(dir string, config Config) (*keystore.Store, error) {
+	unlock, err := config.unlock(dir)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := keystore.Open(filepath.Join(dir, keystoreDir), unlock)
+	if errors.Is(err, keystore.ErrWrongPassphrase) {
+		return nil, withHint(err, "set "+passphraseEnv+", or look at [unlock] in "+filepath.Join(dir, configFile))
+	}
+	return keys, err
+}
+
+// logOptions are what the log needs to be opened or checked.
+func logOptions(config Config, keys *keystore.Store) (ledger.Options, error) {
+	signer, err := keys.Signer(keystore.RoleLog)
+	if err != nil {
+		return ledger.Options{}, err
+	}
+	o := ledger.Options{Origin: config.Origin, Signer: signer, Index: notary.IndexEntry}
+	for _, k := range keys.Keys(keystore.RoleLog) {
+		verifier, err := checkpoint.NewVerifier(config.Origin, k.Key)
+		if err != nil {
+			return ledger.Options{}, err
+		}
+		o.Verifiers = append(o.Verifiers, note.Verifier(verifier))
+	}
+	return o, nil
+}
+
+func (n *node) openLog() error {
+	o, err := logOptions(n.config, n.keys)
+	if err != nil {
+		return err
+	}
+	o.Logger, o.Registerer, o.Alarm = n.logger, n.metrics, n.alarm
+	n.log, err = ledger.Open(filepath.Join(n.dir, logDir), o)
+	if errors.Is(err, ledger.ErrCorrupt) {
+		return withHint(err, "run: cunzheng fsck --data "+n.dir)
+	}
+	return err
+}
+
+// chainOptions are what the embedded ledger needs to be opened or checked.
+func chainOptions(config Config, keys *keystore.Store) (embedded.Options, error) {
+	signer, err := keys.Signer(keystore.RoleLedger)
+	if err != nil {
+		return embedded.Options{}, err
+	}
+	o := embedded.Options{Name: config.chainName(), Org: config.Organisation.ID, Signer: sm2.Verified(signer)}
+	for _, k := range keys.Keys(keystore.RoleLedger) {
+		o.Keys = append(o.Keys, k.Key)
+	}
+	return o, nil
+}
+
+// openChain opens the embedded ledger and refuses a log that is not the one it has anchored.
+func (n *node) openChain(ctx context.Context) error {
+	o, err := chainOptions(n.config, n.keys)
+	if err != nil {
+		return err
+	}
+	o.Logger = n.logger
+	if n.chain, err = embedded.Open(filepath.Join(n.dir, chainDir), o); err != nil {
+		return err
+	}
+	_, err = anchor.Compare(ctx, n.log, n.chain)
+	var contradiction *anchor.Contradiction
+	if errors.As(err, &contradiction) {
+		return withHint(fmt.Errorf("this log is not the one the ledger has anchored, and must not grow: %w", err),
+			"was an old backup restored? restore the newest one; both heads are in the error: keep them")
+	}
+	return nil // a ledger that does not answer delays anchoring and stops nothing
+}
+
+// logKeys is the history of the log's key, as the ledger learns it.
+func logKeys(keys *keystore.Store) []anchor.LogKey {
+	var history []anchor.LogKey
+	for _, k := range keys.Keys(keystore.RoleLog) {
+		history = append(history, anchor.LogKey{Key: k.Key, Handover: k.Handover})
+	}
+	return history
+}
+
+func (n *node) openNotary(ctx context.Context) error {
+	var err error
+	n.vault, err = vault.Open(ctx, n.config.vaultURL(n.dir), filepath.Join(n.dir, intentsDir), n.keys, vault.Options{})
+	if err != nil {
+		return err
+	}
+	n.notary, err = notary.New(ctx, notary.Deps{
+		Log: n.log, Vault: n.vault, Keys: n.keys, Dir: filepath.Join(n.dir, notaryDir),
+		Config: notary.Config{
+			Origin: n.config.Origin, Number: n.config.numberFormat(), Office: n.config.Organisation.Name,
+			Organisation: n.config.Organisation.ID, MaxFileSize: n.config.Upload.MaxFileBytes,
+			Ledger: &notary.Ledger{Kind: evidence.LedgerEmbedded, Name: n.config.chainName(), Operators: []string{n.config.Organisation.ID}},
+		},
+		Logger: n.logger, Registerer: n.metrics, Alarm: n.alarm,
+	})
+	return err
+}
+
+// alarm is what must never happen. It is the error log's highest line; a page or a pager watches for "alarm".
+func (n *node) alarm(err error) { n.logger.Error("alarm", "error", err) }
+
+// Run serves until ctx ends, then finishes what is under way and anchors what is left.
+func (n *node) Run(ctx context.Context, l net.Listener, publicURL string) error {
+	server, err := api.New(api.Options{
+		Evidence: n.notary, Registry: n.notary, Log: publicLog{n.log}, Tokens: tokenKeys{n.keys},
+		Issuer: publicURL, Audiences: []string{n.config.Origin}, Lifetime: time.Duration(n.config.Tokens.Lifetime),
+		Limits: api.Limits{FileBody: n.config.Upload.MaxFileBytes},
+		Ready:  n.ready, Version: version,
+		Logger: n.logger, Registerer: n.metrics, Gatherer: n.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	group, running := errgroup.WithContext(ctx)
+	workers, stopWorkers := context.WithCancel(context.WithoutCancel(ctx))
+	group.Go(func() error {
+		defer stopWorkers() // the worker outlives the last request, so that its entry can still be anchored
+		return server.Run(running, l)
+	})
+	group.Go(func() error { return n.anchorUntil(workers) })
+	return group.Wait()
+}
+
+// anchorUntil runs the worker until ctx ends and then anchors what came last.
+func (n *node) anchorUntil(ctx context.Context) error {
+	if err := n.worker.Run(ctx); err != nil && ctx.Err() == nil {
+		// The ledger contradicts the log. The alarm has been raised; intake goes on, since nothing that is
+		// acknowledged depends on the ledger, and readiness says why nothing is anchored.
+		<-ctx.Done()
+		return nil
+	}
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := n.worker.Flush(last); err != nil {
+		n.logger.Warn("the last entries are not anchored yet; the next start does it", "error", err)
+	}
+	return nil
+}
+
+// ready says what the node depends on, in the order of importance.
+func (n *node) ready(ctx context.Context) []api.Check {
+	checks := []api.Check{
+		check("log", n.log.Halted(), "日志可写入", "the log takes entries"),
+		check("originals", n.vault.Check(ctx), "原件存储可用", "the store of originals answers"),
+	}
+	// An anchor that is late is visible here and delays nothing.
+	status := n.worker.Status()
+	return append(checks, check("ledger", status.LastError, "链可用", "the ledger answers"))
+}
+
+func check(name string, err error, zh, en string) api.Check {
+	if err != nil {
+		return api.Check{Name: name, ZH: name + " 异常", EN: name + ": " + err.Error()}
+	}
+	return api.Check{Name: name, OK: true, ZH: zh, EN: en}
+}
+
+// Close closes every part that is open, the last opened first.
+func (n *node) Close() error {
+	var errs []error
+	if n.notary != nil {
+		errs = append(errs, n.notary.Close())
+	}
+	if n.vault != nil {
+		errs = append(errs, n.vault.Close())
+	}
+	if n.chain != nil {
+		errs = append(errs, n.chain.Close())
+	}
+	if n.log != nil {
+		errs = append(errs, n.log.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// publicLog is the log as the whole world may read it.
+type publicLog struct{ log *ledger.Log }
+
+func (p publicLog) Checkpoint() ([]byte, error) { return p.log.Latest().Note, nil }
+
+func (p publicLog) Tile(path string) ([]byte, error) {
+	tile, err := tlog.ParseTilePath(path)
+	if err != nil {
+		return nil, errors.Join(api.ErrNotFound, err)
+	}
+	return p.found(p.log.Tile(tile))
+}
+
+func (p publicLog) EntryBundle(path string) ([]byte, error) {
+	bundle, err := tlog.ParseEntryBundlePath(path)
+	if err != nil {
+		return nil, errors.Join(api.ErrNotFound, err)
+	}
+	return p.found(p.log.EntryBundle(bundle))
+}
+
+func (p publicLog) found(data []byte, err error) ([]byte, error) {
+	if errors.Is(err, ledger.ErrNotFound) {
+		return nil, errors.Join(api.ErrNotFound, err)
+	}
+	return data, err
+}
+
+// tokenKeys hands the platform's token keys to the server. A token's signature leaves only after both SM2
+// implementations have accepted it.
+type tokenKeys struct{ keys *keystore.Store }
+
+func (t tokenKeys) TokenSigner() (token.Signer, error) {
+	signer, err := t.keys.Signer(keystore.RoleToken)
+	if err != nil {
+		return nil, err
+	}
+	return verifiedSigner{sm2.Verified(signer), signer.KeyID()}, nil
+}
+
+// verifiedSigner is a key with the id under which it is published.
+type verifiedSigner struct {
+	crypto.Signer
+	id string
+}
+
+func (v verifiedSigner) KeyID() string { return v.id }
+
+func (t tokenKeys) TokenKeys() []token.PublicKey {
+	var keys []token.PublicKey
+	for _, k := range t.keys.Keys(keystore.RoleToken) {
+		keys = append(keys, token.PublicKey{ID: k.ID, Key: k.Key})
+	}
+	return keys
+}
