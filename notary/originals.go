@@ -4,18 +4,22 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"cunzheng/evidence"
+	"cunzheng/ledger"
 	"cunzheng/notary/vault"
 )
 
-// CheckOriginals decrypts every original that the log says is kept, and calls report for each that is missing, cannot
-// be authenticated, or is not what was deposited. It needs constant memory and returns an error only if it could not
-// finish.
-func CheckOriginals(ctx context.Context, log Log, originals *vault.Vault, report func(number string, problem error)) error {
+// CheckOriginals compares the store of originals with the log: each original that the platform keeps is there, opens
+// to its last byte, and has the digests of its statement; and there is none that the log does not know. Each problem is
+// reported under the number it concerns. An upload that a crash interrupted is no problem; the next start settles it.
+//
+// It reads every original, so it takes as long as that takes, in constant memory.
+func CheckOriginals(ctx context.Context, log Log, store *vault.Vault, report func(number string, problem error)) error {
 	for index := range log.Latest().Size {
 		if err := ctx.Err(); err != nil {
-			return err
+			return context.Cause(ctx)
 		}
 		entry, err := log.Entry(index)
 		if err != nil {
@@ -25,34 +29,73 @@ func CheckOriginals(ctx context.Context, log Log, originals *vault.Vault, report
 		if err != nil {
 			return fmt.Errorf("entry %d: %w", index, err)
 		}
-		if statement.Type != evidence.TypeFile || statement.OriginalKept != evidence.KeptByPlatform {
+		if statement.OriginalKept != evidence.KeptByPlatform {
 			continue
 		}
-		if problem := checkOriginal(ctx, originals, statement); problem != nil {
-			if err := ctx.Err(); err != nil {
-				return err
-			}
-			report(statement.Number, problem)
+		if err := checkOriginal(ctx, store, statement); isProblem(err) {
+			report(statement.Number, err)
+		} else if err != nil {
+			return fmt.Errorf("%s: %w", statement.Number, err)
 		}
 	}
-	return nil
+	pending := store.Pending()
+	return store.List(ctx, func(id string) error {
+		statement, err := statementOf(log, id)
+		if err != nil {
+			return err
+		}
+		if (statement == nil || statement.OriginalKept != evidence.KeptByPlatform) && !slices.Contains(pending, id) {
+			report(id, errors.New("there is an original, and no statement about it in the log"))
+		}
+		return nil
+	})
 }
 
-func checkOriginal(ctx context.Context, originals *vault.Vault, statement *evidence.Statement) (err error) {
-	r, err := originals.Open(ctx, statement.Number)
+// statementOf finds the statement with a number, or nil.
+func statementOf(log Log, number string) (*evidence.Statement, error) {
+	value := evidence.TextTerm(evidence.TermNumber, number).Value
+	hits, _, err := log.Find(ledger.Query{Kind: evidence.TermNumber, From: value, To: value, Limit: 100})
+	for _, h := range hits {
+		entry, err := log.Entry(h.Index)
+		if err != nil {
+			return nil, err
+		}
+		statement, err := evidence.ParseStatement(entry)
+		if err != nil {
+			return nil, fmt.Errorf("entry %d: %w", h.Index, err)
+		}
+		if statement.Number == number { // the term is only a digest of the number
+			return statement, nil
+		}
+	}
+	return nil, err
+}
+
+// isProblem tells what is wrong with one original from what is wrong with the store.
+func isProblem(err error) bool {
+	return errors.Is(err, vault.ErrNotFound) || errors.Is(err, vault.ErrCorrupt) || errors.Is(err, evidence.ErrContent)
+}
+
+func checkOriginal(ctx context.Context, store *vault.Vault, statement *evidence.Statement) (err error) {
+	r, err := store.Open(ctx, statement.Number)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close()) }()
-	kept, err := vault.Digest(ctx, r, *statement.Content.Size)
-	if errors.Is(err, vault.ErrTooLarge) {
-		return fmt.Errorf("it is longer than the %d bytes deposited", *statement.Content.Size)
+	found, err := vault.Digest(ctx, r, 0)
+	if source, ok := errors.AsType[*vault.SourceError](err); ok {
+		return source.Err
 	}
 	if err != nil {
 		return err
 	}
-	if c := statement.Content; kept.Size != *c.Size || kept.SM3 != c.SM3 || kept.SHA256 != c.SHA256 {
-		return fmt.Errorf("it has %d bytes with SM3 %x, deposited were %d bytes with SM3 %s", kept.Size, kept.SM3, *c.Size, c.SM3)
+	if !sameBytes(statement.Content, found) || !sameBytes(statement.Content, &r.Object) || found.CRC32 != r.Object.CRC32 {
+		return fmt.Errorf("%w: the original has another digest or size", evidence.ErrContent)
 	}
 	return nil
+}
+
+// sameBytes reports whether a file's statement speaks of these bytes.
+func sameBytes(c *evidence.Content, o *vault.Object) bool {
+	return c.SM3 == evidence.Digest(o.SM3) && c.SHA256 == evidence.Digest(o.SHA256) && c.Size != nil && *c.Size == o.Size
 }
