@@ -5,12 +5,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/mod/sumdb/note"
 
 	"cunzheng/crypto/sm2"
@@ -43,6 +45,9 @@ type node struct {
 
 	wrapLog func(*ledger.Log) notary.Log // for tests that make it fail
 	alarms  *[]error
+
+	logger     *slog.Logger
+	registerer prometheus.Registerer
 }
 
 type testClock struct {
@@ -143,7 +148,7 @@ func (n *node) open(t testing.TB) error {
 	}
 	n.Service, err = notary.New(t.Context(), notary.Deps{
 		Log: n.wrapLog(n.log), Vault: n.vault, Keys: n.keys, Dir: filepath.Join(n.dir, "notary"), Config: n.config,
-		Clock: n.clock.Now, Alarm: func(err error) { *n.alarms = append(*n.alarms, err) },
+		Clock: n.clock.Now, Logger: n.logger, Registerer: n.registerer, Alarm: func(err error) { *n.alarms = append(*n.alarms, err) },
 	})
 	if err != nil {
 		return errors.Join(err, n.vault.Close(), n.log.Close())

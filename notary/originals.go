@@ -7,7 +7,6 @@ import (
 	"slices"
 
 	"cunzheng/evidence"
-	"cunzheng/ledger"
 	"cunzheng/notary/vault"
 )
 
@@ -21,13 +20,9 @@ func CheckOriginals(ctx context.Context, log Log, store *vault.Vault, report fun
 		if err := ctx.Err(); err != nil {
 			return context.Cause(ctx)
 		}
-		entry, err := log.Entry(index)
+		_, statement, err := entryOf(log, index)
 		if err != nil {
 			return err
-		}
-		statement, err := evidence.ParseStatement(entry)
-		if err != nil {
-			return fmt.Errorf("entry %d: %w", index, err)
 		}
 		if statement.OriginalKept != evidence.KeptByPlatform {
 			continue
@@ -40,35 +35,15 @@ func CheckOriginals(ctx context.Context, log Log, store *vault.Vault, report fun
 	}
 	pending := store.Pending()
 	return store.List(ctx, func(id string) error {
-		statement, err := statementOf(log, id)
+		f, there, err := lookUp(log, id)
 		if err != nil {
 			return err
 		}
-		if (statement == nil || statement.OriginalKept != evidence.KeptByPlatform) && !slices.Contains(pending, id) {
+		if !(there && f.statement.OriginalKept == evidence.KeptByPlatform) && !slices.Contains(pending, id) {
 			report(id, errors.New("there is an original, and no statement about it in the log"))
 		}
 		return nil
 	})
-}
-
-// statementOf finds the statement with a number, or nil.
-func statementOf(log Log, number string) (*evidence.Statement, error) {
-	value := evidence.TextTerm(evidence.TermNumber, number).Value
-	hits, _, err := log.Find(ledger.Query{Kind: evidence.TermNumber, From: value, To: value, Limit: 100})
-	for _, h := range hits {
-		entry, err := log.Entry(h.Index)
-		if err != nil {
-			return nil, err
-		}
-		statement, err := evidence.ParseStatement(entry)
-		if err != nil {
-			return nil, fmt.Errorf("entry %d: %w", h.Index, err)
-		}
-		if statement.Number == number { // the term is only a digest of the number
-			return statement, nil
-		}
-	}
-	return nil, err
 }
 
 // isProblem tells what is wrong with one original from what is wrong with the store.

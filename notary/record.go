@@ -24,7 +24,11 @@ func notFound(number string) error {
 
 // entryAt returns an entry and its statement.
 func (s *Service) entryAt(index uint64) ([]byte, *evidence.Statement, error) {
-	encoded, err := s.log.Entry(index)
+	return entryOf(s.log, index)
+}
+
+func entryOf(log Log, index uint64) ([]byte, *evidence.Statement, error) {
+	encoded, err := log.Entry(index)
 	if err != nil {
 		return nil, nil, err
 	}
@@ -49,19 +53,33 @@ type found struct {
 
 // find looks a number up, or returns an *Error of CodeNotFound.
 func (s *Service) find(number string) (found, error) {
-	value := evidence.TextTerm(evidence.TermNumber, number).Value
-	var f found
-	err := s.each(ledger.Query{Kind: evidence.TermNumber, From: value, To: value}, func(index uint64) error {
-		encoded, statement, err := s.entryAt(index)
-		if err == nil && f.statement == nil && statement.Number == number { // the term is only a digest of the number
-			f = found{index: index, encoded: encoded, statement: statement}
-		}
-		return err
-	})
-	if err == nil && f.statement == nil {
+	f, there, err := lookUp(s.log, number)
+	if err == nil && !there {
 		err = notFound(number)
 	}
 	return f, err
+}
+
+// sameTerm bounds the entries that are looked at for one number: others with the same term are next to impossible.
+const sameTerm = 16
+
+// lookUp finds the entry that has a number.
+func lookUp(log Log, number string) (_ found, there bool, _ error) {
+	value := evidence.TextTerm(evidence.TermNumber, number).Value
+	hits, _, err := log.Find(ledger.Query{Kind: evidence.TermNumber, From: value, To: value, Limit: sameTerm})
+	if err != nil {
+		return found{}, false, err
+	}
+	for _, h := range hits {
+		encoded, statement, err := entryOf(log, h.Index)
+		if err != nil {
+			return found{}, false, err
+		}
+		if statement.Number == number { // the term is only a digest of the number
+			return found{index: h.Index, encoded: encoded, statement: statement}, true, nil
+		}
+	}
+	return found{}, false, nil
 }
 
 // look finds evidence for an actor who wants to act on it.

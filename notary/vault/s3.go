@@ -30,11 +30,17 @@ const (
 type s3Store struct {
 	client *s3.Client
 	bucket string
+	prefix string // of all keys
 }
 
 // openS3 opens the bucket of an s3:// URL and returns it with its client.
-func openS3(ctx context.Context, bucketURL, name string) (*blob.Bucket, *s3Store, error) {
-	plain, err := blob.OpenBucket(ctx, bucketURL)
+func openS3(ctx context.Context, u *url.URL) (*blob.Bucket, *s3Store, error) {
+	parameters := u.Query()
+	prefix := parameters.Get("prefix")
+	parameters.Del("prefix") // the driver does not know it; blob.OpenBucket would take it, and hide the client
+	driverURL := *u
+	driverURL.RawQuery = parameters.Encode()
+	plain, err := new(s3blob.URLOpener).OpenBucketURL(ctx, &driverURL)
 	if err != nil {
 		return nil, nil, fmt.Errorf("vault: %w", err)
 	}
@@ -51,11 +57,14 @@ func openS3(ctx context.Context, bucketURL, name string) (*blob.Bucket, *s3Store
 			o.Credentials = namedCredentials{configured.Credentials}
 		}
 	})
-	bucket, err := s3blob.OpenBucket(ctx, client, name, &s3blob.Options{RequestChecksumCalculation: configured.RequestChecksumCalculation})
+	bucket, err := s3blob.OpenBucket(ctx, client, u.Host, &s3blob.Options{RequestChecksumCalculation: configured.RequestChecksumCalculation})
 	if err = errors.Join(err, plain.Close()); err != nil {
 		return nil, nil, fmt.Errorf("vault: %w", err)
 	}
-	return bucket, &s3Store{client: client, bucket: name}, nil
+	if prefix != "" {
+		bucket = blob.PrefixedBucket(bucket, prefix)
+	}
+	return bucket, &s3Store{client: client, bucket: u.Host, prefix: prefix}, nil
 }
 
 // errNoCredentials means that none of the usual places has credentials.
@@ -94,6 +103,7 @@ func (s *s3Store) tune(limit int64) func(as func(any) bool) error {
 
 // sweep takes back the unfinished uploads of key that a killed process left.
 func (s *s3Store) sweep(ctx context.Context, key string) error {
+	key = s.prefix + key
 	pages := s3.NewListMultipartUploadsPaginator(s.client, &s3.ListMultipartUploadsInput{Bucket: &s.bucket, Prefix: &key})
 	for pages.HasMorePages() {
 		page, err := pages.NextPage(ctx)

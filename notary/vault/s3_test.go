@@ -13,10 +13,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"cunzheng/notary/vault"
@@ -176,6 +178,26 @@ func TestS3(t *testing.T) {
 		}
 		if left := g.files(t); len(left) != before {
 			t.Errorf("left behind: %q", left)
+		}
+	})
+	t.Run("prefix", func(t *testing.T) {
+		v, err := vault.Open(t.Context(), g.url(s3Bucket)+"&prefix=node-1/", t.TempDir(), newMasterKey(), vault.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer v.Close()
+		put(t, v, "a", []byte("of node 1"))
+		wantContent(t, v, "a", []byte("of node 1"))
+		if names := g.files(t); !slices.ContainsFunc(names, func(n string) bool { return strings.HasPrefix(n, "/"+s3Bucket+"/node-1/") }) {
+			t.Errorf("files: %q", names)
+		}
+		if _, err := v.Put(t.Context(), "b", io.MultiReader(io.LimitReader(zeros{}, 30<<20), iotest.ErrReader(io.ErrUnexpectedEOF)), 0); err == nil {
+			t.Fatal("no error")
+		}
+		var ids []string
+		err = v.List(t.Context(), func(id string) error { ids = append(ids, id); return nil })
+		if err != nil || !slices.Equal(ids, []string{"a"}) {
+			t.Errorf("List: %q, %v", ids, err)
 		}
 	})
 	t.Run("altered object", func(t *testing.T) {

@@ -104,7 +104,7 @@ type Vault struct {
 // that a node starts while its store is down; see [Vault.Check].
 //
 // A bucketURL is "file:///folder", or "s3://bucket" with the parameters of gocloud.dev/blob/s3blob: region, endpoint,
-// use_path_style=true (or s3ForcePathStyle), profile and so on. Credentials come from where all AWS tools look:
+// use_path_style=true (or s3ForcePathStyle), profile and so on, and prefix for all names. Credentials come from where all AWS tools look:
 // AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the shared files, or the machine's role. They don't belong into the URL.
 //
 // intentDir is a local folder for the intent files; it is created if missing.
@@ -131,7 +131,7 @@ func Open(ctx context.Context, bucketURL, intentDir string, wrap Wrapper, o Opti
 		if u.User != nil {
 			return nil, errors.New("vault: bucket URL: credentials do not belong into the URL; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
 		}
-		if v.bucket, v.s3, err = openS3(ctx, bucketURL, u.Host); err != nil {
+		if v.bucket, v.s3, err = openS3(ctx, u); err != nil {
 			return nil, err
 		}
 	default:
