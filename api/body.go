@@ -39,10 +39,14 @@ func (s *Server) limitBody(c echo.Context, kind bodyKind) error {
 	if r.ContentLength > limit {
 		return &http.MaxBytesError{Limit: limit}
 	}
-	r.Body = http.MaxBytesReader(c.Response().Writer, r.Body, limit)
+	// The request is copied: the server looks at the body of its own one to see whether a caller that waits for "100
+	// Continue" has sent anything; with a body of ours in there it would wait for content nobody will send.
+	bounded := *r
+	bounded.Body = http.MaxBytesReader(c.Response().Writer, r.Body, limit)
 	if kind != bodySmall {
-		r.Body = s.pace(c, r.Body)
+		bounded.Body = s.pace(c, bounded.Body)
 	}
+	c.SetRequest(&bounded)
 	return nil
 }
 

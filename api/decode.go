@@ -6,12 +6,16 @@ import (
 	"io"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 	"github.com/labstack/echo/v4"
+
+	"cunzheng/evidence"
+	"cunzheng/notary"
 )
 
 // readJSON decodes the whole body strictly into v: unknown members, members given twice and anything after the value
@@ -52,28 +56,41 @@ func decodeJSON(data []byte, v any) error {
 	if err == nil {
 		return nil
 	}
-	where, zh, en := explainJSON(err)
-	return &failure{code: codeJSON, field: where, zh: zh, en: en, err: err}
+	f := explainJSON(err)
+	f.err = err
+	return f
 }
 
-// explainJSON says where a JSON text is wrong, without naming types of this program.
-func explainJSON(err error) (where, zh, en string) {
+// explainJSON says where a JSON text is wrong and, without naming types of this program, how.
+func explainJSON(err error) *failure {
 	if s, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		where = string(s.JSONPointer)
+		where := string(s.JSONPointer)
 		if errors.Is(err, jsontext.ErrDuplicateName) {
-			return where, "JSON 中同一成员出现两次：" + where + "。", "The JSON has a member twice: " + where + "."
+			return &failure{code: codeJSON, field: where,
+				zh: "JSON 中同一成员出现两次：" + where + "。", en: "The JSON has a member twice: " + where + "."}
 		}
-		return where, fmt.Sprintf("JSON 在第 %d 字节处有语法错误。", s.ByteOffset),
-			fmt.Sprintf("The JSON has a syntax error at byte %d.", s.ByteOffset)
+		return &failure{code: codeJSON, field: where,
+			zh: fmt.Sprintf("JSON 在第 %d 字节处有语法错误。", s.ByteOffset),
+			en: fmt.Sprintf("The JSON has a syntax error at byte %d.", s.ByteOffset)}
 	}
-	if s, ok := errors.AsType[*json.SemanticError](err); ok {
-		where = string(s.JSONPointer)
-		if errors.Is(err, json.ErrUnknownName) {
-			return where, "JSON 含有未知成员：" + where + "。", "The JSON has an unknown member: " + where + "."
-		}
-		return where, "JSON 成员的值不符合要求：" + where + "。", "The value of a JSON member is not of the right form: " + where + "."
+	s, ok := errors.AsType[*json.SemanticError](err)
+	if !ok {
+		return &failure{code: codeJSON}
 	}
-	return "", "正文不是有效的 JSON。", "The body is not valid JSON."
+	where := string(s.JSONPointer)
+	switch {
+	case errors.Is(err, json.ErrUnknownName):
+		return &failure{code: codeJSON, field: where,
+			zh: "JSON 含有未知成员：" + where + "。", en: "The JSON has an unknown member: " + where + "."}
+	case s.GoType == reflect.TypeFor[evidence.Digest]():
+		return &failure{code: notary.CodeDigestInvalid, field: where,
+			zh: where + " 须为 64 位小写十六进制字符，且不全为零。", en: where + " must be 64 lower-case hexadecimal characters, not all zero."}
+	case s.GoType == reflect.TypeFor[evidence.Instant]():
+		return &failure{code: codeJSON, field: where,
+			zh: where + " 须为形如 2026-11-23T11:22:33.456Z 的时间。", en: where + " must be a time such as 2026-11-23T11:22:33.456Z."}
+	}
+	return &failure{code: codeJSON, field: where,
+		zh: "JSON 成员的值不符合要求：" + where + "。", en: "The value of a JSON member is not of the right form: " + where + "."}
 }
 
 // checkQuery refuses parameters that the route does not know, or that are given twice: a misspelt filter must not

@@ -91,9 +91,9 @@ func TestBadRequests(t *testing.T) {
 		{"unknown member", post, digests, `{"sm3":"` + aDigest + `","evil":1}`, []string{"Content-Type", jsonType}, 400, codeJSON, "/evil"},
 		{"member in capitals", post, digests, `{"SM3":"` + aDigest + `"}`, []string{"Content-Type", jsonType}, 400, codeJSON, "/SM3"},
 		{"invalid UTF-8", post, digests, "{\"sm3\":\"\xff\"}", []string{"Content-Type", jsonType}, 400, codeJSON, "/sm3"},
-		{"digest too short", post, digests, `{"sm3":"abc"}`, []string{"Content-Type", jsonType}, 400, codeJSON, "/sm3"},
-		{"digest too long", post, digests, `{"sm3":"` + aDigest + `00"}`, []string{"Content-Type", jsonType}, 400, codeJSON, "/sm3"},
-		{"digest in capitals", post, digests, `{"sm3":"` + strings.ToUpper(aDigest) + `"}`, []string{"Content-Type", jsonType}, 400, codeJSON, "/sm3"},
+		{"digest too short", post, digests, `{"sm3":"abc"}`, []string{"Content-Type", jsonType}, 422, notary.CodeDigestInvalid, "/sm3"},
+		{"digest too long", post, digests, `{"sm3":"` + aDigest + `00"}`, []string{"Content-Type", jsonType}, 422, notary.CodeDigestInvalid, "/sm3"},
+		{"digest in capitals", post, digests, `{"sm3":"` + strings.ToUpper(aDigest) + `"}`, []string{"Content-Type", jsonType}, 422, notary.CodeDigestInvalid, "/sm3"},
 		{"bad time", post, digests, `{"sm3":"` + aDigest + `","provenance":{"declaredAt":"yesterday"}}`, []string{"Content-Type", jsonType}, 400, codeJSON, "/provenance/declaredAt"},
 		{"body too large", post, digests, strings.Repeat(" ", 5000), []string{"Content-Type", jsonType}, 413, codeBodyTooLarge, ""},
 		{"bad idempotency key", post, digests, "{}", []string{"Content-Type", jsonType, "Idempotency-Key", "a b"}, 400, codeHeader, "Idempotency-Key"},
@@ -263,7 +263,7 @@ func TestBatchLines(t *testing.T) {
 	e := start(t, nil)
 	good := `{"sm3":"` + aDigest + `"}`
 	lines := []string{good, `{"sm3":`, good + "\r", "", `{"sm3":"ab"}`, `{"x":1}`, "null", good + good, "\xff", "{" + strings.Repeat(" ", 60<<10) + "}", good}
-	codes := map[int]string{2: codeJSON, 4: codeJSON, 5: codeJSON, 6: codeJSON, 7: notary.CodeDigestInvalid, 8: codeJSON, 9: codeJSON, 10: codeMetadataTooLarge}
+	codes := map[int]string{2: codeJSON, 4: codeJSON, 5: notary.CodeDigestInvalid, 6: codeJSON, 7: notary.CodeDigestInvalid, 8: codeJSON, 9: codeJSON, 10: codeMetadataTooLarge}
 	for _, end := range []string{"", "\n"} {
 		a := e.do(t, notary.RoleDepositor, post, "/v1/evidence/batch", strings.Join(lines, "\n")+end, "Content-Type", lineType).want(t, http.StatusOK)
 		answers := batchAnswers(t, a.body)
