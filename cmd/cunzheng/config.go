@@ -115,6 +115,11 @@ func loadConfig(dir string) (Config, error) {
 		if errors.As(err, &strict) {
 			return Config{}, fmt.Errorf("%s: unknown keys:\n%s", path, strict.String())
 		}
+		var place *toml.DecodeError
+		if errors.As(err, &place) {
+			line, _ := place.Position()
+			return Config{}, fmt.Errorf("%s, line %d: %w", path, line, err)
+		}
 		return Config{}, fmt.Errorf("%s: %w", path, err)
 	}
 	if err := config.validate(); err != nil {

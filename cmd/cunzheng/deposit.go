@@ -297,7 +297,7 @@ func (d *depositor) print(r *deposited) error {
 		[2]string{"  SM3", r.SM3.String()},
 		[2]string{"  SHA-256", r.SHA256.String()},
 		[2]string{"  size 大小", size},
-		[2]string{"  received 接收时间", r.Received.String()},
+		[2]string{"  received 接收时间", chinaTime(r.Received)},
 		[2]string{"  deposited before 已存于", strings.Join(r.Earlier, ", ")},
 	)
 }

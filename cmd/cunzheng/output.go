@@ -7,8 +7,9 @@ import (
 	"maps"
 	"os"
 	"slices"
-	"text/tabwriter"
+	"time"
 
+	"github.com/mattn/go-runewidth"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
@@ -24,15 +25,28 @@ func printJSON(w io.Writer, v any) error {
 	return encoder.Encode(v)
 }
 
-// printFields writes label and value pairs in two columns, and leaves out the empty ones.
+// printFields writes label and value pairs in two columns, and leaves out the empty ones. Chinese characters are two
+// columns wide.
 func printFields(w io.Writer, fields ...[2]string) error {
-	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fields = slices.DeleteFunc(fields, func(f [2]string) bool { return f[1] == "" })
+	width := 0
 	for _, f := range fields {
-		if f[1] != "" {
-			fmt.Fprintf(table, "%s\t%s\n", f[0], f[1])
+		width = max(width, runewidth.StringWidth(f[0]))
+	}
+	for _, f := range fields {
+		if _, err := fmt.Fprintf(w, "%s  %s\n", runewidth.FillRight(f[0], width), f[1]); err != nil {
+			return err
 		}
 	}
-	return table.Flush()
+	return nil
+}
+
+// chinaTime is a time as people in China read it.
+func chinaTime(t evidence.Instant) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.Time().In(time.FixedZone("UTC+8", 8*60*60)).Format("2006-01-02 15:04:05.000 MST")
 }
 
 // newProgress is a progress bar in bytes on a terminal and nothing elsewhere, so that logs and pipes stay clean. A

@@ -55,7 +55,7 @@ func printRecord(w io.Writer, r wire.Evidence) error {
 		{"number 存证编号", r.Number},
 		{"type 类型", string(s.Type)},
 		{"level 证明层级", r.Level},
-		{"received 接收时间", s.ReceivedAt.String()},
+		{"received 接收时间", chinaTime(s.ReceivedAt)},
 		{"organisation 存证主体", s.Depositor.Organisation},
 		{"account 经办账号", s.Depositor.Account},
 		{"original 原文保管", string(s.OriginalKept)},
@@ -80,13 +80,9 @@ func printRecord(w io.Writer, r wire.Evidence) error {
 			[2]string{"tool 采集工具", strings.TrimSpace(p.Tool + " " + p.ToolVersion)},
 			[2]string{"custody 保管经过", string(p.Custody)},
 			[2]string{"environment 清洁性", string(p.Environment)},
+			[2]string{"declared 申报生成时间", chinaTime(p.DeclaredAt)},
+			[2]string{"collected 采集时间", chinaTime(p.CollectedAt)},
 		)
-		if !p.DeclaredAt.IsZero() {
-			fields = append(fields, [2]string{"declared 申报生成时间", p.DeclaredAt.String()})
-		}
-		if !p.CollectedAt.IsZero() {
-			fields = append(fields, [2]string{"collected 采集时间", p.CollectedAt.String()})
-		}
 	}
 	for _, field := range sortedKeys(s.Private) {
 		value, open := r.Disclosed[field]
@@ -165,7 +161,7 @@ func printSummary(w io.Writer, s wire.Summary) error {
 	if s.Size != nil {
 		size = humanize.IBytes(uint64(*s.Size))
 	}
-	_, err := fmt.Fprintf(w, "%s  %s  %-6s  %s  %s…  %s\n", s.Number, s.ReceivedAt, s.Type, s.Organisation, s.SM3.String()[:16], size)
+	_, err := fmt.Fprintf(w, "%s  %s  %-6s  %s  %s…  %s\n", s.Number, chinaTime(s.ReceivedAt), s.Type, s.Organisation, s.SM3.String()[:16], size)
 	return err
 }
 
