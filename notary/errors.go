@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"syscall"
 	"time"
 
 	"cunzheng/evidence"
@@ -82,12 +83,19 @@ func internal(err error) *Error {
 	return refuse(CodeInternal, "服务器内部错误。", "Internal error.").because(err)
 }
 
-// errorOf returns err if it is an *Error and wraps everything else as an internal one.
+// errorOf returns err if it is an *Error, and makes one of everything else.
 func errorOf(err error) error {
 	if _, ok := errors.AsType[*Error](err); ok || err == nil {
 		return err
 	}
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return full(err)
+	}
 	return internal(err)
+}
+
+func full(err error) *Error {
+	return refuse(CodeStoreFull, "存储空间已满，未受理。", "There is no room left; nothing was deposited.").because(err)
 }
 
 // maxProblems bounds how many of the problems of a statement an error tells.
@@ -135,6 +143,8 @@ func logError(err error) (_ error, definite bool) {
 	case errors.Is(err, ledger.ErrBusy):
 		return &Error{Code: CodeBusy, ZH: "系统繁忙，请稍后重试。", EN: "Too many deposits are waiting; try again soon.",
 			Retry: time.Second, Err: err}, true
+	case errors.Is(err, ledger.ErrFull):
+		return full(err), true
 	case errors.Is(err, ledger.ErrClosed):
 		return refuse(CodeStopping, "服务正在停止，未受理。", "The service is stopping; nothing was deposited.").because(err), true
 	case errors.Is(err, ledger.ErrHalted):
@@ -152,7 +162,7 @@ func contentError(err error, limit int64) error {
 	case errors.Is(err, vault.ErrTooLarge):
 		return tooLarge(limit).because(err)
 	case errors.Is(err, vault.ErrNoSpace):
-		return refuse(CodeStoreFull, "原文存储空间已满，未受理。", "The store of originals is full; nothing was deposited.").because(err)
+		return full(err)
 	case errors.Is(err, vault.ErrUnavailable), errors.Is(err, vault.ErrDenied), errors.Is(err, vault.ErrNoBucket):
 		e := refuse(CodeStoreUnavailable, "原文存储暂不可用，请稍后重试。", "The store of originals is not available; try again later.")
 		e.Retry = 10 * time.Second

@@ -43,6 +43,7 @@ func TestFailingLog(t *testing.T) {
 		certain bool
 	}{
 		{ledger.ErrBusy, false, notary.CodeBusy, true},
+		{ledger.ErrFull, false, notary.CodeStoreFull, true},
 		{ledger.ErrClosed, false, notary.CodeStopping, true},
 		{ledger.ErrTooLarge, false, notary.CodeInternal, true},
 		{fmt.Errorf("%w: %w", ledger.ErrHalted, errors.New("disk")), false, notary.CodeLogHalted, false},

@@ -78,8 +78,10 @@ const (
 	defaultMaxUploads  = 32
 	// auditShare: the second implementation re-checks one in so many receipts.
 	auditShare = 64
-	// recoverEvery is how often what a failed clean-up left is tried again.
-	recoverEvery = time.Minute
+	// recoverEvery is how often what a failed clean-up left is tried again, and recoverPatience how long a start waits
+	// for it.
+	recoverEvery    = time.Minute
+	recoverPatience = 15 * time.Second
 )
 
 // Service is the notary. It is safe for concurrent use.
@@ -188,7 +190,7 @@ func (s *Service) startWork(ctx context.Context) error {
 	if err := s.recordOwnKeys(ctx); err != nil {
 		return fmt.Errorf("notary: recording the platform's keys: %w", err)
 	}
-	if err := s.recoverUploads(ctx); err != nil {
+	if err := s.recoverAtStart(ctx); err != nil {
 		// A store that is down delays, and loses nothing: the list is kept.
 		s.logger.Warn("interrupted uploads are not settled yet", "error", err)
 	}
@@ -209,6 +211,12 @@ func (s *Service) Close() error {
 		return s.numbers.close()
 	}
 	return nil
+}
+
+func (s *Service) recoverAtStart(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, recoverPatience)
+	defer cancel()
+	return s.recoverUploads(ctx)
 }
 
 // recoverUploads settles the objects that a crash left between vault and log.

@@ -153,6 +153,12 @@ func TestS3(t *testing.T) {
 			wantContent(t, v, id, content(n))
 		}
 	})
+	t.Run("memory", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("uploads half a gigabyte")
+		}
+		checkMemory(t, v, "big", 512<<20)
+	})
 	t.Run("never replaced", func(t *testing.T) {
 		put(t, v, "a", []byte("first"))
 		if _, err := v.Put(t.Context(), "a", strings.NewReader("second"), 0); !errors.Is(err, vault.ErrExists) {
