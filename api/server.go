@@ -113,7 +113,7 @@ func New(o Options) (*Server, error) {
 	}
 	s.http = &http.Server{
 		Handler: s.echo, TLSConfig: o.TLS,
-		ReadHeaderTimeout: 10 * time.Second, ReadTimeout: limits.Request, WriteTimeout: limits.Request,
+		ReadHeaderTimeout: min(10*time.Second, limits.Request), ReadTimeout: limits.Request, WriteTimeout: limits.Request,
 		IdleTimeout: limits.Idle, MaxHeaderBytes: limits.Headers,
 		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug), // noise of broken clients
 	}
