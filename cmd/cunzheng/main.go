@@ -55,7 +55,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		inGroup("node", initCommand(), serveCommand(), fsckCommand(), keysCommand())...,
 	)
 	root.AddCommand(
-		inGroup("evidence", loginCommand(), depositCommand(), showCommand(), searchCommand(), bundleCommand())...,
+		inGroup("evidence", loginCommand(), tokenCommand(), depositCommand(), showCommand(), searchCommand(), bundleCommand())...,
 	)
 	root.AddCommand(
 		inGroup("verify", verifyCommand(), trustCommand())...,
