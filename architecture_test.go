@@ -59,7 +59,9 @@ var layers = []struct {
 	{"evidence", []string{"crypto", "ledger/tlog", "ledger/checkpoint", "ledger/blockproof", "evidence"}},
 	{"notary", []string{"crypto", "keystore", "ledger", "evidence", "notary"}},
 	{"api", []string{"crypto", "notary", "evidence", "api"}},
-	{"api/client", []string{"crypto", "evidence", "api/client"}},
+	{"api/token", []string{"crypto"}},
+	{"api/wire", []string{"evidence"}},
+	{"api/client", []string{"crypto", "evidence", "api/wire", "api/token"}},
 	{"cmd", []string{""}},
 }
 
