@@ -126,8 +126,8 @@ func (s *Service) openNumbers() (*numbers, error) {
 	if err := s.recentNumbers(n); err != nil {
 		return nil, err
 	}
-	switch lost := !found && s.log.Latest().Size > 0; {
-	case lost, n.day != day, n.next != next:
+	readAll := s.log.Latest().Size <= recentEntries
+	if older := n.day != day || n.next != next; !readAll && (!found || older) {
 		// The mark was lost, or the log has numbers that it should have covered: it is older than the log, as after a
 		// restore. Then all numbers of the last day have to be looked at.
 		s.logger.Warn("the mark of numbers given out is missing or older than the log; reading the log", "file", n.path)

@@ -103,7 +103,7 @@ func searchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "search",
 		Short: "Search evidence by digest, depositor, time, case or correlation id 查询存证",
-		Long:  "Search evidence. Flags combine; the newest --most matches of what you may see are printed.\nWith --json one JSON object a line.",
+		Long:  "Search evidence. Flags combine; at most --most matches of what you may see are printed, the oldest first.\nWith --json one JSON object a line.",
 		Args:  noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(
