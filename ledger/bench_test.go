@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"slices"
 	"strconv"
@@ -114,4 +115,103 @@ func BenchmarkAppend(b *testing.B) {
 			})
 		}
 	}
+}
+
+// fill makes a log of n entries of 600 bytes, by default 200,000.
+func fill(b *testing.B) (l *Log, dir string, o Options, n uint64) {
+	b.Helper()
+	n = 200_000
+	if s := os.Getenv("CUNZHENG_BENCH_ENTRIES"); s != "" {
+		var err error
+		if n, err = strconv.ParseUint(s, 10, 64); err != nil {
+			b.Fatal(err)
+		}
+	}
+	dir = benchDir(b) + "/log"
+	o = testOptions(b)
+	if err := Create(dir, o); err != nil {
+		b.Fatal(err)
+	}
+	l = openLog(b, dir, o)
+	const each = 4000
+	var next atomic.Uint64
+	start := time.Now()
+	var wg sync.WaitGroup
+	for range 3 {
+		wg.Go(func() {
+			for from := next.Add(each) - each; from < n; from = next.Add(each) - each {
+				entries := make([]Entry, min(each, n-from))
+				for i := range entries {
+					entries[i] = testEntry(from+uint64(i), 600)
+				}
+				if _, err := l.AppendAll(context.Background(), entries); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	b.Logf("%d entries appended in batches, %.0f/s", n, float64(n)/time.Since(start).Seconds())
+	return l, dir, o, n
+}
+
+// BenchmarkStored measures what is done with a log that has entries: restart
+// after a kill, look-ups, proofs, fsck and reindex.
+func BenchmarkStored(b *testing.B) {
+	l, dir, o, n := fill(b)
+	rng := rand.New(rand.NewPCG(1, 1))
+	b.Run("lookup-by-digest", func(b *testing.B) {
+		load(b, 1, func(uint64) error {
+			term := testEntry(rng.Uint64N(n), 600).Terms[kindSM3-1]
+			hits, _, err := l.Find(Query{Kind: term.Kind, From: term.Value, To: term.Value, Limit: 10})
+			if err == nil && len(hits) != 1 {
+				err = fmt.Errorf("%d hits", len(hits))
+			}
+			return err
+		})
+	})
+	b.Run("entry", func(b *testing.B) {
+		load(b, 1, func(uint64) error {
+			_, err := l.Entry(rng.Uint64N(n))
+			return err
+		})
+	})
+	b.Run("inclusion-proof", func(b *testing.B) {
+		load(b, 1, func(uint64) error {
+			_, err := l.InclusionProof(rng.Uint64N(n), n)
+			return err
+		})
+	})
+	perEntry := func(b *testing.B, op func() error) {
+		s0, t0 := steal()
+		for b.Loop() {
+			if err := op(); err != nil {
+				b.Fatal(err)
+			}
+		}
+		s1, t1 := steal()
+		b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "entries/s")
+		b.ReportMetric(100*(s1-s0)/max(t1-t0, 1), "steal-%")
+	}
+	b.Run("fsck", func(b *testing.B) {
+		perEntry(b, func() error {
+			return l.Fsck(context.Background(), func(d Difference) { b.Error(d) })
+		})
+	})
+	b.Run("reindex", func(b *testing.B) {
+		perEntry(b, func() error { return l.Reindex(context.Background()) })
+	})
+	closeLog(b, l)
+	b.Run("restart", func(b *testing.B) {
+		for b.Loop() {
+			l := openLog(b, dir, o)
+			if _, err := l.Entry(n - 1); err != nil {
+				b.Fatal(err)
+			}
+			b.StopTimer()
+			closeLog(b, l)
+			b.StartTimer()
+		}
+	})
 }

@@ -34,11 +34,10 @@ func Create(dir string, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, s.close()) }()
-	// A database without a meta row is what a crash in an earlier Create leaves.
-	switch _, err := get(s.db, metaKey); {
-	case err == nil:
-		return fmt.Errorf("%w: %s", ErrExists, dir)
-	case !errors.Is(err, ErrNotFound):
+	// An empty database is what a crash in an earlier Create leaves.
+	if err := iterate(s.db, nil, nil, false, func(_, _ []byte) (bool, error) {
+		return false, fmt.Errorf("%w: %s", ErrExists, dir)
+	}); err != nil {
 		return err
 	}
 	b := s.db.NewBatch()
