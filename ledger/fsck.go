@@ -61,11 +61,8 @@ func Fsck(ctx context.Context, dir string, o Options, report func(Difference)) (
 }
 
 func fsck(ctx context.Context, r reader, dir string, o Options, keys []*checkpoint.Verifier, report func(Difference)) error {
-	if err := checkMeta(r, o.Origin); err != nil {
-		return err
-	}
 	c := &checker{ctx: ctx, r: r, dir: dir, o: o, keys: keys, reportTo: report}
-	for _, step := range []func() error{c.checkTree, c.checkBeside, c.checkUnknown, c.checkIndex} {
+	for _, step := range []func() error{func() error { return checkMeta(r, o.Origin) }, c.checkTree, c.checkBeside, c.checkUnknown, c.checkIndex} {
 		err := step()
 		if errors.Is(err, ErrCorrupt) {
 			c.report("unreadable", "row", "", "%v", err)
