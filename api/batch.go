@@ -1,11 +1,14 @@
 package api
 
 import (
+	"bufio"
 	"bytes"
+	"io"
 	"net/http"
 
 	"github.com/go-json-experiment/json"
 	"github.com/labstack/echo/v4"
+	"golang.org/x/sync/errgroup"
 
 	"cunzheng/api/wire"
 	"cunzheng/notary"
@@ -16,12 +19,6 @@ const (
 	// batchStep is how many lines are deposited, and their answers held, at a time.
 	batchStep = 1000
 )
-
-// batchLine is one line of a batch: a deposit, or the reason why it is none.
-type batchLine struct {
-	deposit notary.DigestDeposit
-	err     error
-}
 
 // depositBatch takes digests as NDJSON, one a line, and answers each line in its order. Lines stand alone: a line that
 // fails leaves the others be. The body is read as a whole before anything is deposited, so a batch that is cut off or
@@ -44,18 +41,31 @@ func (s *Server) depositBatch(c echo.Context) error {
 	if len(lines) == 0 {
 		return &failure{code: codeJSON, zh: "批次为空。", en: "The batch is empty."}
 	}
-	header := c.Response().Header()
-	header.Set("Content-Type", lineType)
+	c.Response().Header().Set("Content-Type", lineType)
 	c.Response().WriteHeader(http.StatusOK)
-	out := s.newPacedWriter(c.Response())
-	for first := 0; first < len(lines); first += batchStep {
-		step := lines[first:min(first+batchStep, len(lines))]
-		if err := s.answerLines(c, out, first+1, step); err != nil {
-			return err
+	return s.answerBatch(c, lines, more)
+}
+
+// answerBatch deposits lines step by step. While one step is deposited the answers of the step before are written.
+func (s *Server) answerBatch(c echo.Context, lines [][]byte, more bool) error {
+	answers := make(chan []wire.BatchAnswer, 1)
+	group, ctx := errgroup.WithContext(c.Request().Context())
+	group.Go(func() error { return writeAnswers(s.newPacedWriter(c.Response()), answers) })
+	send := func(a []wire.BatchAnswer) {
+		select {
+		case answers <- a:
+		case <-ctx.Done(): // the caller went away
 		}
 	}
+	for first := 0; first < len(lines) && ctx.Err() == nil; first += batchStep {
+		send(s.depositLines(c, first+1, lines[first:min(first+batchStep, len(lines))]))
+	}
 	if more {
-		return writeLine(out, refusedLine(c, len(lines)+1, &failure{code: codeBatchTooLong}))
+		send([]wire.BatchAnswer{refusedLine(c, len(lines)+1, &failure{code: codeBatchTooLong})})
+	}
+	close(answers)
+	if err := group.Wait(); err != nil {
+		return &cutOff{err}
 	}
 	return nil
 }
@@ -74,78 +84,62 @@ func splitLines(body []byte, limit int) (lines [][]byte, more bool) {
 	return lines, false
 }
 
-// answerLines deposits lines, the first of which has number first, and writes their answers.
-func (s *Server) answerLines(c echo.Context, out *pacedWriter, first int, lines [][]byte) error {
-	parsed := make([]batchLine, len(lines))
+// depositLines deposits lines, the first of which has number first, and returns their answers.
+func (s *Server) depositLines(c echo.Context, first int, lines [][]byte) []wire.BatchAnswer {
+	answers := make([]wire.BatchAnswer, len(lines))
 	deposits := make([]notary.DigestDeposit, 0, len(lines))
+	places := make([]int, 0, len(lines)) // of the deposits in answers
 	for i, line := range lines {
-		if parsed[i] = parseLine(line); parsed[i].err == nil {
-			deposits = append(deposits, parsed[i].deposit)
+		deposit, err := parseLine(line)
+		if err != nil {
+			answers[i] = refusedLine(c, first+i, err)
+			continue
 		}
+		deposits, places = append(deposits, deposit), append(places, i)
 	}
-	results := s.evidence.DepositDigests(c.Request().Context(), requestOf(c).actor, deposits)
-	buffer := make([]byte, 0, 64<<10)
-	for i, line := range parsed {
-		answer := wire.BatchAnswer{Line: first + i}
-		if line.err != nil {
-			answer = refusedLine(c, first+i, line.err)
+	for i, result := range s.evidence.DepositDigests(c.Request().Context(), requestOf(c).actor, deposits) {
+		at := places[i]
+		if result.Err != nil {
+			answers[at] = refusedLine(c, first+at, result.Err)
 		} else {
-			answer = resultLine(c, first+i, results[0])
-			results = results[1:]
-		}
-		var err error
-		if buffer, err = appendLine(buffer, answer); err != nil {
-			return err
-		}
-		if len(buffer) > 48<<10 {
-			if _, err := out.Write(buffer); err != nil {
-				return err
-			}
-			buffer = buffer[:0]
+			answers[at] = wire.BatchAnswer{Line: first + at, Status: http.StatusCreated, Deposit: depositOf(result.Deposit)}
 		}
 	}
-	_, err := out.Write(buffer)
-	return err
+	return answers
 }
 
-func parseLine(line []byte) batchLine {
+// answerBuffer is how much is written at a time.
+const answerBuffer = 64 << 10
+
+// writeAnswers writes what comes, a line each.
+func writeAnswers(out io.Writer, answers <-chan []wire.BatchAnswer) error {
+	buffered := bufio.NewWriterSize(out, answerBuffer)
+	for step := range answers {
+		for i := range step {
+			if err := json.MarshalWrite(buffered, &step[i]); err != nil {
+				return err
+			}
+			if err := buffered.WriteByte('\n'); err != nil {
+				return err
+			}
+		}
+	}
+	return buffered.Flush()
+}
+
+func parseLine(line []byte) (notary.DigestDeposit, error) {
 	if len(line) > maxMetadata {
-		return batchLine{err: metadataTooLarge()}
+		return notary.DigestDeposit{}, metadataTooLarge()
 	}
 	var body wire.DigestDeposit
 	if err := decodeJSON(line, &body); err != nil {
-		return batchLine{err: err}
+		return notary.DigestDeposit{}, err
 	}
-	return batchLine{deposit: digestDeposit(body)}
-}
-
-func resultLine(c echo.Context, number int, r notary.Result) wire.BatchAnswer {
-	if r.Err != nil {
-		return refusedLine(c, number, r.Err)
-	}
-	return wire.BatchAnswer{Line: number, Status: http.StatusCreated, Deposit: depositOf(r.Deposit)}
+	return digestDeposit(body), nil
 }
 
 func refusedLine(c echo.Context, number int, err error) wire.BatchAnswer {
 	p, _ := problem(err)
 	localise(&p, c.Request().Header)
 	return wire.BatchAnswer{Line: number, Status: p.Status, Problem: &p}
-}
-
-func writeLine(out *pacedWriter, answer wire.BatchAnswer) error {
-	line, err := appendLine(nil, answer)
-	if err != nil {
-		return err
-	}
-	_, err = out.Write(line)
-	return err
-}
-
-func appendLine(buffer []byte, answer wire.BatchAnswer) ([]byte, error) {
-	line := bytes.NewBuffer(buffer)
-	if err := json.MarshalWrite(line, &answer); err != nil {
-		return nil, err
-	}
-	line.WriteByte('\n')
-	return line.Bytes(), nil
 }
