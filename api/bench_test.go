@@ -1,3 +1,5 @@
+//go:build unix
+
 package api
 
 import (
@@ -11,6 +13,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -23,15 +26,32 @@ import (
 
 const benchClients = 64
 
-// hammer makes n requests from 64 clients, each on its own connection, and returns the rate and the latencies.
-func hammer(b *testing.B, n int, request func(i int) *http.Request, want int) (rate float64, p50, p99 time.Duration) {
+// load is what one run of hammer measured.
+type load struct {
+	rate     float64       // requests per second
+	cpu      time.Duration // processor time of one request, client included: tells on a busy machine too
+	p50, p99 time.Duration
+}
+
+// processorTime is what this process has used so far.
+func processorTime(b *testing.B) time.Duration {
+	b.Helper()
+	var used syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &used); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
+}
+
+// hammer makes n requests from 64 clients, each on its own connection.
+func hammer(b *testing.B, n int, request func(i int) *http.Request, want int) load {
 	b.Helper()
 	transport := &http.Transport{MaxIdleConnsPerHost: benchClients, DisableCompression: true}
 	defer transport.CloseIdleConnections()
 	latencies := make([]time.Duration, n)
 	var next atomic.Int64
 	var wait sync.WaitGroup
-	begun := time.Now()
+	begun, used := time.Now(), processorTime(b)
 	for range benchClients {
 		wait.Go(func() {
 			for {
@@ -56,9 +76,9 @@ func hammer(b *testing.B, n int, request func(i int) *http.Request, want int) (r
 		})
 	}
 	wait.Wait()
-	took := time.Since(begun)
+	took, used := time.Since(begun), processorTime(b)-used
 	slices.Sort(latencies)
-	return float64(n) / took.Seconds(), latencies[n/2], latencies[n*99/100]
+	return load{float64(n) / took.Seconds(), used / time.Duration(n), latencies[n/2], latencies[n*99/100]}
 }
 
 // plainEcho is the yardstick: echo answering a JSON of 300 bytes.
@@ -109,17 +129,19 @@ func BenchmarkDigestDeposit(b *testing.B) {
 	}
 	const yardRequests = 30_000
 	hammer(b, 2000, send(yard), http.StatusCreated)
-	before, _, _ := hammer(b, yardRequests, send(yard), http.StatusCreated)
+	before := hammer(b, yardRequests, send(yard), http.StatusCreated)
 	b.ResetTimer()
-	rate, p50, p99 := hammer(b, b.N, send(e.url+"/v1/evidence/digests"), http.StatusCreated)
+	deposits := hammer(b, b.N, send(e.url+"/v1/evidence/digests"), http.StatusCreated)
 	b.StopTimer()
-	after, _, _ := hammer(b, yardRequests, send(yard), http.StatusCreated)
-	echoRate := (before + after) / 2
-	b.ReportMetric(rate, "deposits/s")
+	after := hammer(b, yardRequests, send(yard), http.StatusCreated)
+	echoRate := (before.rate + after.rate) / 2
+	b.ReportMetric(deposits.rate, "deposits/s")
 	b.ReportMetric(echoRate, "echo/s")
-	b.ReportMetric(rate/echoRate, "of-echo")
-	b.ReportMetric(float64(p50.Microseconds())/1000, "p50-ms")
-	b.ReportMetric(float64(p99.Microseconds())/1000, "p99-ms")
+	b.ReportMetric(deposits.rate/echoRate, "of-echo")
+	b.ReportMetric(float64(before.cpu+after.cpu)/2/float64(deposits.cpu), "of-echo-cpu")
+	b.ReportMetric(float64(deposits.cpu.Microseconds()), "cpu-µs/deposit")
+	b.ReportMetric(float64(deposits.p50.Microseconds())/1000, "p50-ms")
+	b.ReportMetric(float64(deposits.p99.Microseconds())/1000, "p99-ms")
 }
 
 // BenchmarkBatch deposits digests in batches of 10,000 lines, one batch after the other.
@@ -134,6 +156,7 @@ func BenchmarkBatch(b *testing.B) {
 			batches[i].WriteString(digestBody(i*lines+j) + "\n")
 		}
 	}
+	used := processorTime(b)
 	b.ResetTimer()
 	for _, batch := range batches {
 		r := e.request(b, post, "/v1/evidence/batch", batch, "Authorization", "Bearer "+token, "Content-Type", lineType)
@@ -149,6 +172,7 @@ func BenchmarkBatch(b *testing.B) {
 	}
 	b.StopTimer()
 	b.ReportMetric(float64(b.N*lines)/b.Elapsed().Seconds(), "deposits/s")
+	b.ReportMetric(float64((processorTime(b)-used).Microseconds())/float64(b.N*lines), "cpu-µs/deposit")
 }
 
 // BenchmarkFile uploads one file of 256 MiB; b.SetBytes gives the rate.
