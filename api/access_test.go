@@ -16,6 +16,7 @@ import (
 	"cunzheng/crypto/sm2"
 	"cunzheng/crypto/sm3"
 	"cunzheng/evidence"
+	"cunzheng/keystore"
 	"cunzheng/notary"
 )
 
@@ -234,5 +235,27 @@ func TestRegistryRefusals(t *testing.T) {
 	}
 	for _, list := range []string{"organisations", "accounts", "keys"} {
 		e.do(t, notary.RoleAuditAdmin, get, "/v1/registry/"+list, "").want(t, http.StatusOK)
+	}
+}
+
+func TestTokenRenewal(t *testing.T) {
+	e := start(t, func(o *Options) { o.Lifetime = time.Second })
+	c := e.as(t, "depositor")
+	first := e.tokenOf(t, c)
+	if _, err := e.keys.Rotate(keystore.RoleToken, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Search(t.Context(), client.Query{}, ""); err != nil {
+		t.Errorf("a token signed before the key was rotated: %v", err)
+	}
+	time.Sleep(2 * time.Second)
+	fixed := e.client(t, client.Options{Credentials: client.Bearer(first)})
+	_, err := fixed.Search(t.Context(), client.Query{}, "")
+	wantCode(t, err, string(token.CodeExpired))
+	if _, err := c.Search(t.Context(), client.Query{}, ""); err != nil {
+		t.Errorf("renewed: %v", err)
+	}
+	if second := e.tokenOf(t, c); second == first {
+		t.Error("the token was not renewed")
 	}
 }

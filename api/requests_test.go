@@ -7,7 +7,9 @@ import (
 	"net/http"
 	"strings"
 	"testing"
+	"time"
 
+	"cunzheng/keystore"
 	"cunzheng/notary"
 )
 
@@ -19,7 +21,11 @@ func TestWrongBearer(t *testing.T) {
 	e := start(t, nil)
 	good := e.token(t, notary.RoleDepositor)
 	parts := strings.Split(good, ".")
-	foreign := start(t, nil).token(t, notary.RoleDepositor) // another platform with other keys under the same name
+	other := newStack(t)
+	if _, err := other.keys.Rotate(keystore.RoleToken, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	foreign := serve(t, other, nil).token(t, notary.RoleDepositor) // another platform with another key under the same name
 	for _, test := range []struct{ name, header, code string }{
 		{"basic", "Basic Zm9vOmJhcg==", codeTokenScheme},
 		{"no token", "Bearer", codeTokenScheme},

@@ -3,7 +3,10 @@ package api
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+	"sync"
 	"testing"
 
 	"golang.org/x/mod/sumdb/note"
@@ -35,9 +38,52 @@ func operator(role notary.Role) notary.Actor {
 	return notary.Actor{Organisation: "xm-notary", Account: "operator", Roles: []notary.Role{role}}
 }
 
+// template is the folder of a node with its registry, made once and copied for each test: making it takes as long as
+// most tests.
+var template = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "cunzheng-api") })
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := template(); err == nil {
+		os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
 func newStack(t testing.TB) *stack {
 	t.Helper()
+	dir, err := template()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "keys")); errors.Is(err, fs.ErrNotExist) {
+		makeTemplate(t, dir)
+	}
 	s := &stack{dir: t.TempDir()}
+	if err := os.CopyFS(s.dir, os.DirFS(dir)); err != nil {
+		t.Fatal(err)
+	}
+	for _, secret := range []string{"keys", "keys/keystore.json", "unlock.key"} { // CopyFS widens modes
+		mode := fs.FileMode(0o600)
+		if secret == "keys" {
+			mode = 0o700
+		}
+		if err := os.Chmod(filepath.Join(s.dir, secret), mode); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s.keys, err = keystore.Open(filepath.Join(s.dir, "keys"), keystore.KeyFile(filepath.Join(s.dir, "unlock.key"))); err != nil {
+		t.Fatal(err)
+	}
+	s.open(t)
+	s.base = s.log.Latest().Size
+	t.Cleanup(func() { s.close(t) })
+	return s
+}
+
+func makeTemplate(t testing.TB, dir string) {
+	t.Helper()
+	s := &stack{dir: dir}
 	keyFile := filepath.Join(s.dir, "unlock.key")
 	if err := keystore.NewKeyFile(keyFile); err != nil {
 		t.Fatal(err)
@@ -53,9 +99,7 @@ func newStack(t testing.TB) *stack {
 	}
 	s.open(t)
 	s.register(t)
-	s.base = s.log.Latest().Size
-	t.Cleanup(func() { s.close(t) })
-	return s
+	s.close(t)
 }
 
 func (s *stack) logOptions(t testing.TB) ledger.Options {
