@@ -35,6 +35,7 @@ lint:
 unit:
 	$(GO) test -timeout 20m ./...
 	$(GO) test -tags purego -short ./crypto/...
+	$(GO) test ./testdata/independent
 
 race:
 	CGO_ENABLED=1 $(GO) test -race -short -timeout 20m $(RACE)

@@ -36,6 +36,9 @@ func (d *download) begin() {
 }
 
 func (d *download) Write(b []byte) (int, error) {
+	if err := d.c.Request().Context().Err(); err != nil {
+		return 0, err // the client has left; while bytes before a range are skipped nothing else would tell
+	}
 	whole := len(b)
 	skipped := min(d.skip, int64(len(b)))
 	d.skip -= skipped

@@ -305,7 +305,7 @@ func TestReadiness(t *testing.T) {
 	well := true
 	e := start(t, func(o *Options) {
 		o.Ready = func(context.Context) []Check {
-			return []Check{{Name: "ledger", OK: well, ZH: "日志可写入。", EN: "The log takes entries."}}
+			return []Check{{Name: "ledger", OK: well, Required: true, ZH: "日志可写入。", EN: "The log takes entries."}}
 		}
 	})
 	e.do(t, "", get, "/readyz", "").want(t, http.StatusOK)

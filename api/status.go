@@ -35,14 +35,14 @@ func (s *Server) getHealth(c echo.Context) error {
 func (s *Server) getReady(c echo.Context) error {
 	answer := wire.Readiness{Ready: true, Checks: s.ready(c.Request().Context())}
 	if s.stopping.Load() {
-		answer.Checks = append(answer.Checks, Check{Name: "server", ZH: "服务正在停止。", EN: "The server is stopping."})
+		answer.Checks = append(answer.Checks, Check{Name: "server", Required: true, ZH: "服务正在停止。", EN: "The server is stopping."})
 	}
 	if answer.Checks == nil {
 		answer.Checks = []Check{}
 	}
 	status := http.StatusOK
 	for _, check := range answer.Checks {
-		if !check.OK {
+		if check.Required && !check.OK {
 			answer.Ready, status = false, http.StatusServiceUnavailable
 		}
 	}

@@ -16,6 +16,8 @@ type Readiness struct {
 type Check struct {
 	Name string `json:"name"` // for example "ledger"
 	OK   bool   `json:"ok"`
-	ZH   string `json:"zh"` // one sentence
-	EN   string `json:"en"`
+	// Required: the service is not ready without it. Without the others it works, and something is delayed.
+	Required bool   `json:"required"`
+	ZH       string `json:"zh"` // one sentence
+	EN       string `json:"en"`
 }

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -47,13 +48,14 @@ type node struct {
 	config Config
 	logger *slog.Logger
 
-	metrics *prometheus.Registry
-	keys    *keystore.Store
-	log     *ledger.Log
-	chain   *embedded.Ledger
-	vault   *vault.Vault
-	notary  *notary.Service
-	worker  *anchor.Worker
+	metrics   *prometheus.Registry
+	keys      *keystore.Store
+	log       *ledger.Log
+	chain     *embedded.Ledger
+	vault     *vault.Vault
+	originals *storeHealth
+	notary    *notary.Service
+	worker    *anchor.Worker
 }
 
 // openNode opens the node in dir and checks that its log continues what the ledger has anchored.
@@ -190,6 +192,7 @@ func (n *node) openNotary(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	n.originals = &storeHealth{vault: n.vault, logger: n.logger}
 	n.notary, err = notary.New(ctx, notary.Deps{
 		Log: n.log, Vault: n.vault, Keys: n.keys, Dir: filepath.Join(n.dir, notaryDir),
 		Config: notary.Config{
@@ -227,12 +230,12 @@ func (n *node) Run(ctx context.Context, l net.Listener, publicURL string) error 
 	return group.Wait()
 }
 
-// anchorUntil runs the worker until ctx ends and then anchors what came last.
+// anchorUntil runs the worker until ctx ends and then anchors what came last. A ledger that contradicts the log has
+// raised its alarm; intake goes on, since nothing that is acknowledged depends on the ledger, and readiness says why
+// nothing is anchored.
 func (n *node) anchorUntil(ctx context.Context) error {
-	if err := n.worker.Run(ctx); err != nil && ctx.Err() == nil {
-		// The ledger contradicts the log. The alarm has been raised; intake goes on, since nothing that is
-		// acknowledged depends on the ledger, and readiness says why nothing is anchored.
-		<-ctx.Done()
+	if err := n.worker.Run(ctx); err != nil {
+		n.logger.Error("anchoring has stopped", "error", err)
 		return nil
 	}
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
@@ -243,22 +246,52 @@ func (n *node) anchorUntil(ctx context.Context) error {
 	return nil
 }
 
-// ready says what the node depends on, in the order of importance.
+// ready says what the node depends on. Only the log decides whether it is ready: a store or a ledger that is down
+// delays originals or anchors and must not take a node that accepts evidence out of service. Anybody may ask, so the
+// answer gives no details; they are in the log.
 func (n *node) ready(ctx context.Context) []api.Check {
-	checks := []api.Check{
-		check("log", n.log.Halted(), "日志可写入", "the log takes entries"),
-		check("originals", n.vault.Check(ctx), "原件存储可用", "the store of originals answers"),
-	}
-	// An anchor that is late is visible here and delays nothing.
+	checks := []api.Check{check("log", n.log.Halted() == nil, true, "日志可写入", "the log takes entries", "日志已停止写入", "the log has halted")}
+	checks = append(checks, check("originals", n.originals.ok(ctx), false,
+		"原件存储可用", "the store of originals answers", "原件存储不可用：暂只能存摘要", "the store of originals does not answer: only digests can be deposited"))
 	status := n.worker.Status()
-	return append(checks, check("ledger", status.LastError, "链可用", "the ledger answers"))
+	anchoring := status.LastError == nil && status.Halted == nil
+	return append(checks, check("ledger", anchoring, false, "链可用", "the ledger answers", "上链延迟", "anchoring is delayed"))
 }
 
-func check(name string, err error, zh, en string) api.Check {
-	if err != nil {
-		return api.Check{Name: name, ZH: name + " 异常", EN: name + ": " + err.Error()}
+func check(name string, ok, required bool, zhOK, enOK, zhBad, enBad string) api.Check {
+	c := api.Check{Name: name, OK: ok, Required: required, ZH: zhOK, EN: enOK}
+	if !ok {
+		c.ZH, c.EN = zhBad, enBad
 	}
-	return api.Check{Name: name, OK: true, ZH: zh, EN: en}
+	return c
+}
+
+// storeHealth asks the store of originals how it is, but not more often than every few seconds however often it is
+// asked itself.
+type storeHealth struct {
+	vault  *vault.Vault
+	logger *slog.Logger
+
+	mu      sync.Mutex
+	checked time.Time // guarded by mu
+	last    bool      // guarded by mu
+}
+
+func (h *storeHealth) ok(ctx context.Context) bool {
+	const fresh, patience = 5 * time.Second, 2 * time.Second
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if time.Since(h.checked) < fresh {
+		return h.last
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), patience)
+	defer cancel()
+	err := h.vault.Check(ctx)
+	if err != nil {
+		h.logger.Warn("the store of originals does not answer", "error", err)
+	}
+	h.checked, h.last = time.Now(), err == nil
+	return h.last
 }
 
 // Close closes every part that is open, the last opened first.
