@@ -93,6 +93,20 @@ func explainJSON(err error) *failure {
 		zh: "JSON 成员的值不符合要求：" + where + "。", en: "The value of a JSON member is not of the right form: " + where + "."}
 }
 
+// pathParameter returns a decoded parameter of the path. The router matches the path as sent where that differs from
+// the decoded one, and the decoded one otherwise; decoding twice would turn the name "100%41" into "100A".
+func pathParameter(c echo.Context, name string) (string, error) {
+	value := c.Param(name)
+	if c.Request().URL.RawPath == "" {
+		return value, nil
+	}
+	decoded, err := url.PathUnescape(value)
+	if err != nil {
+		return "", &failure{code: codeNoSuchPath, err: err}
+	}
+	return decoded, nil
+}
+
 // checkQuery refuses parameters that the route does not know, or that are given twice: a misspelt filter must not
 // quietly become no filter.
 func checkQuery(u *url.URL, known []string) error {

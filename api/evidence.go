@@ -14,7 +14,7 @@ import (
 
 // number returns the evidence number of the path.
 func number(c echo.Context) (string, error) {
-	n, err := url.PathUnescape(c.Param("number"))
+	n, err := pathParameter(c, "number")
 	if err != nil || n == "" || len(n) > 64 {
 		return "", &failure{code: codeNoSuchPath}
 	}

@@ -153,9 +153,9 @@ func (s *Server) depositRaw(c echo.Context) error {
 	if err := readMetadataHeader(c.Request().Header, &metadata); err != nil {
 		return err
 	}
-	name, err := url.PathUnescape(c.Param("name"))
+	name, err := pathParameter(c, "name")
 	if err != nil {
-		return &failure{code: codeNoSuchPath}
+		return err
 	}
 	if metadata.Name != "" && metadata.Name != name {
 		return &failure{code: codeContradiction, field: "name",

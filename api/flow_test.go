@@ -325,3 +325,20 @@ func TestManyClients(t *testing.T) {
 	}
 	e.wantClean(t)
 }
+
+// TestFileNames holds that a name arrives as it was given, whatever characters a path treats specially.
+func TestFileNames(t *testing.T) {
+	e := start(t, nil)
+	c := e.as(t, "depositor")
+	for _, name := range []string{"a.txt", "合同 正本.pdf", "100%.txt", "100%41.txt", "a+b&c=d;e.txt", "a?b#c", `"quoted".txt`, "é.txt", "%2e%2e", ":name", "*", "{x}"} {
+		d, err := c.DepositFile(t.Context(), file(name, "abc"))
+		if err != nil {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		record, err := c.Get(t.Context(), d.Number)
+		if err != nil || record.Disclosed["name"] != name {
+			t.Errorf("%q arrived as %q, %v", name, record.Disclosed["name"], err)
+		}
+	}
+}

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"encoding/pem"
 	"net/http"
-	"net/url"
 
 	"github.com/labstack/echo/v4"
 
@@ -65,9 +64,9 @@ func (s *Server) registerAccount(c echo.Context) error {
 }
 
 func (s *Server) setPassword(c echo.Context) error {
-	account, err := url.PathUnescape(c.Param("account"))
+	account, err := pathParameter(c, "account")
 	if err != nil {
-		return &failure{code: codeNoSuchPath}
+		return err
 	}
 	var body wire.Password
 	if err := readJSON(c, &body); err != nil {
