@@ -71,7 +71,7 @@ func (s *Service) depositChunk(ctx context.Context, by Actor, deposits []DigestD
 	}
 	for n, i := range places {
 		if done[n].Duplicate {
-			results[i].Deposit, results[i].Err = s.repeated(drafts[n], done[n].Index,
+			results[i].Deposit, results[i].Err = s.repeated(ctx, drafts[n], done[n].Index,
 				func(uint64) (ledger.Appended, error) { return done[n], nil })
 		} else {
 			results[i].Deposit, results[i].Err = s.answer(drafts[n], entries[n].Data, done[n])

@@ -59,7 +59,7 @@ func (s *Service) depositFile(ctx context.Context, by Actor, d FileDeposit, cont
 			if err := draft.content(d, object); err != nil {
 				return nil, err
 			}
-			return s.repeated(draft, index, s.accepted)
+			return s.repeated(ctx, draft, index, s.accepted)
 		}
 	}
 	return s.storeFile(ctx, draft, d, content)
@@ -88,7 +88,9 @@ func (s *Service) storeFile(ctx context.Context, draft *draft, d FileDeposit, co
 			s.logger.WarnContext(ctx, "refused upload not removed yet", "number", number, "error", failed)
 		}
 	case uncertain:
-		s.vault.Leave(number)
+		// The entry may be on the log's disk and come to light at the next start, whatever a look-up says now. So the
+		// object and its intent stay, out of reach of Recover in this process; the next start decides.
+		s.logger.WarnContext(ctx, "whether an upload is in the log is settled at the next start", "number", number, "error", err)
 	}
 	return deposit, err
 }
@@ -209,7 +211,7 @@ func (s *Service) append(ctx context.Context, d *draft, earlier []string) (*Depo
 		return nil, uncertain, err
 	}
 	if done.Duplicate {
-		deposit, err := s.repeated(d, done.Index, func(uint64) (ledger.Appended, error) { return done, nil })
+		deposit, err := s.repeated(ctx, d, done.Index, func(uint64) (ledger.Appended, error) { return done, nil })
 		return deposit, notLogged, err
 	}
 	deposit, err := s.answer(d, entry.Data, done)
@@ -245,7 +247,7 @@ func (s *Service) answer(d *draft, encoded []byte, done ledger.Appended) (*Depos
 
 // repeated answers a draft whose idempotency key the entry at index has: with that entry if it says the same. proof
 // gives the place of the entry in the log.
-func (s *Service) repeated(d *draft, index uint64, proof func(index uint64) (ledger.Appended, error)) (*Deposit, error) {
+func (s *Service) repeated(ctx context.Context, d *draft, index uint64, proof func(index uint64) (ledger.Appended, error)) (*Deposit, error) {
 	encoded, first, err := s.entryAt(index)
 	if err != nil {
 		return nil, err
@@ -265,6 +267,9 @@ func (s *Service) repeated(d *draft, index uint64, proof func(index uint64) (led
 		e.Existing = first.Number
 		return nil, e
 	}
+	if err := s.stillKept(ctx, first); err != nil {
+		return nil, err
+	}
 	done, err := proof(index)
 	if err != nil {
 		return nil, err
@@ -275,6 +280,28 @@ func (s *Service) repeated(d *draft, index uint64, proof func(index uint64) (led
 	}
 	deposit.Duplicate = true
 	return deposit, nil
+}
+
+// stillKept returns an error if the platform promised to keep an original that is not there: whoever repeats a deposit
+// must not take it for safe and delete the last copy.
+func (s *Service) stillKept(ctx context.Context, first *evidence.Statement) error {
+	if first.OriginalKept != evidence.KeptByPlatform {
+		return nil
+	}
+	there, err := s.vault.Exists(ctx, first.Number)
+	if err != nil {
+		return contentError(err, s.config.MaxFileSize)
+	}
+	if there {
+		return nil
+	}
+	err = fmt.Errorf("%s: %w", first.Number, vault.ErrNotFound)
+	s.alarm(fmt.Errorf("notary: an original is missing: %w", err))
+	err = s.streamError(err)
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.Existing = first.Number
+	}
+	return err
 }
 
 // accepted returns the place of an entry in the log as it was accepted.

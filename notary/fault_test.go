@@ -1,6 +1,7 @@
 package notary_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,11 +20,16 @@ type faultyLog struct {
 	*ledger.Log
 	fail    error
 	persist bool // the entry gets in all the same: "failed but persisted"
+	held    *ledger.Entry
+	hold    bool // the entry is on the disk and nobody sees it before the next start: persist must be false
 }
 
 func (l *faultyLog) Append(ctx context.Context, e ledger.Entry) (ledger.Appended, error) {
 	if l.fail == nil {
 		return l.Log.Append(ctx, e)
+	}
+	if l.hold {
+		l.held = &e
 	}
 	if l.persist {
 		if _, err := l.Log.Append(ctx, e); err != nil {
@@ -86,6 +92,68 @@ func TestFailingLog(t *testing.T) {
 			n.wantClean(t)
 		})
 	}
+}
+
+// TestHaltedLog: a log that halted may have the entry on its disk, where only the next start sees it. Until then nobody
+// may say that the original is not needed.
+func TestHaltedLog(t *testing.T) {
+	for name, fail := range map[string]error{
+		"halted":  fmt.Errorf("%w: %w", ledger.ErrHalted, errors.New("disk")),
+		"unheard": errors.New("unheard of"),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var log *faultyLog
+			n := newNode(t, func(n *node) {
+				n.wrapLog = func(l *ledger.Log) notary.Log { log = &faultyLog{Log: l}; return log }
+			})
+			log.fail, log.hold = fail, true
+			file := notary.FileDeposit{Name: "a", IdempotencyKey: "k"}
+			if _, err := n.DepositFile(t.Context(), depositor, file, strings.NewReader("content")); err == nil {
+				t.Fatal("a log that fails accepts a deposit")
+			}
+			if err := n.RecoverUploads(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			if n.originals(t) != 1 {
+				t.Fatal("an original is gone while its entry may be in the log")
+			}
+			if _, err := n.log.Append(t.Context(), *log.held); err != nil { // as what the next start finds
+				t.Fatal(err)
+			}
+			n.restart(t)
+			d := n.mustDepositFile(t, depositor, file, "content")
+			if !d.Duplicate || n.originals(t) != 1 {
+				t.Errorf("repeated: duplicate %v, %d originals", d.Duplicate, n.originals(t))
+			}
+			var content bytes.Buffer
+			if err := n.Content(t.Context(), depositor, d.Number, &content); err != nil || content.String() != "content" {
+				t.Errorf("content %q, %v", &content, err)
+			}
+			n.wantClean(t)
+		})
+	}
+}
+
+// TestRepeatWithoutOriginal: a repetition does not promise an original that is gone.
+func TestRepeatWithoutOriginal(t *testing.T) {
+	n := newNode(t)
+	file := notary.FileDeposit{Name: "a", IdempotencyKey: "k"}
+	d := n.mustDepositFile(t, depositor, file, "content")
+	found, err := filepath.Glob(filepath.Join(n.dir, "originals", "*", d.Number))
+	if err != nil || len(found) != 1 {
+		t.Fatalf("%q, %v", found, err)
+	}
+	if err := os.Remove(found[0]); err != nil {
+		t.Fatal(err)
+	}
+	_, err = n.DepositFile(t.Context(), depositor, file, strings.NewReader("content"))
+	if e := wantCode(t, err, notary.CodeContentDamaged); e.Existing != d.Number {
+		t.Errorf("names %q, want %q", e.Existing, d.Number)
+	}
+	if len(*n.alarms) != 1 {
+		t.Errorf("alarms: %v", *n.alarms)
+	}
+	*n.alarms = nil
 }
 
 // TestLostNumbers: the mark of numbers is deleted, or restored from an old backup; still no number comes twice.

@@ -219,7 +219,8 @@ func (s *Service) recoverAtStart(ctx context.Context) error {
 	return s.recoverUploads(ctx)
 }
 
-// recoverUploads settles the objects that a crash left between vault and log.
+// recoverUploads settles the objects that a crash, or a clean-up that failed, left between vault and log. None of them is
+// one whose fate the log left open in this process: what find does not see now may come to light at the next start.
 func (s *Service) recoverUploads(ctx context.Context) error {
 	return s.vault.Recover(ctx, func(number string) (bool, error) {
 		_, err := s.find(number)

@@ -38,6 +38,18 @@ func (v *Vault) Open(ctx context.Context, id string) (*Reader, error) {
 	return r, nil
 }
 
+// Exists reports whether there is an object with this id, without opening it.
+func (v *Vault) Exists(ctx context.Context, id string) (bool, error) {
+	if err := checkID(id); err != nil {
+		return false, err
+	}
+	there, err := v.bucket.Exists(ctx, keyOf(id))
+	if err != nil {
+		return false, classify(fmt.Errorf("vault: %w", err))
+	}
+	return there, nil
+}
+
 func (v *Vault) open(ctx context.Context, id string, source *blob.Reader) (*Reader, error) {
 	head, wrapped, err := readHeader(source)
 	if err != nil {

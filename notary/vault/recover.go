@@ -29,15 +29,12 @@ func (v *Vault) Abort(ctx context.Context, id string) error {
 	return nil
 }
 
-// Leave hands the decision about an object over to [Vault.Recover]: for a log that failed in such a way that the
-// entry may be in it or not.
-func (v *Vault) Leave(id string) { v.intents.leave(id) }
-
 // Pending lists the ids that Recover has to decide about. No new object may take one of them.
 func (v *Vault) Pending() []string { return v.intents.pending() }
 
 // Recover decides about the objects that a crash, or a failed [Vault.Abort], left between Put and Commit: known says
-// whether the log has the id; if not, the object goes with all its traces. Uploads that are under way are not touched.
+// whether the log has the id; if not, the object goes with all its traces. Objects that this process put and neither
+// committed nor aborted are not touched: they are under way, or only the next start can tell whether the log has them.
 // It does what it can and reports the rest; calling it again tries again.
 func (v *Vault) Recover(ctx context.Context, known func(id string) (bool, error)) error {
 	var failed error
