@@ -24,10 +24,11 @@ type Difference struct {
 func (d Difference) String() string { return d.Kind + " " + d.Key + ": " + d.Detail }
 
 // Fsck recomputes everything that the log stores beside its entries and compares:
-// every leaf and tile, the root and the signatures of every checkpoint, and every
-// index row in both directions. It calls report for each difference, never two
-// at a time, and returns an error only if it could not finish. It needs
-// constant memory, and space for temporary files beside a large log.
+// every leaf and tile, the root and the signature of every checkpoint (of the
+// latest with both SM2 implementations), and every index row in both directions.
+// It calls report for each difference, never two at a time, and returns an error
+// only if it could not finish. It needs constant memory, and space for temporary
+// files beside a large log.
 //
 // The log stays in use; entries that come meanwhile are not looked at.
 func (l *Log) Fsck(ctx context.Context, report func(Difference)) error {

@@ -117,7 +117,7 @@ type Options struct {
 
 	MaxBatch  int   // entries in one group, default 2,048
 	Queue     int   // entries that may wait, default 16,384
-	CacheSize int64 // bytes of Pebble's block cache, default 128 MiB
+	CacheSize int64 // bytes of Pebble's block cache, default 128 MiB; up to 320 MiB of memtables come on top
 	// Reserve is how many bytes must be free on the disk for Append to take
 	// entries, default 512 MiB: what Pebble may still have to write for entries it
 	// has, and without which it would end the process.

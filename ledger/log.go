@@ -105,10 +105,10 @@ func (l *Log) Close() error {
 	}
 	l.queue.close()
 	<-l.finished
+	l.metrics.unregister(l.options.Registerer)
 	l.life.Lock()
 	defer l.life.Unlock()
 	l.closed = true
-	l.metrics.unregister(l.options.Registerer)
 	if err := l.store.close(); err != nil {
 		return fmt.Errorf("ledger: closing: %w", err)
 	}

@@ -48,9 +48,13 @@ func (e storeEvents) Fatalf(format string, args ...any) {
 }
 
 func pebbleOptions(o Options, events storeEvents) *pebble.Options {
+	const memTables = 4
 	p := &pebble.Options{
-		FS:                 o.FS,
-		CacheSize:          o.CacheSize,
+		FS: o.FS,
+		// Pebble takes the memtables, and one that it keeps for reuse, out of the
+		// cache. Without room for both, the filters and index blocks fall out of it
+		// and every look-up reads them from the disk again.
+		CacheSize:          o.CacheSize + (memTables+1)*int64(o.memTable),
 		FormatMajorVersion: pebble.FormatValueSeparation,
 		Logger:             events,
 		EventListener: &pebble.EventListener{
@@ -60,7 +64,7 @@ func pebbleOptions(o Options, events storeEvents) *pebble.Options {
 		// Index rows arrive in random order. Large memtables sort them before
 		// they meet the disk; a second compaction keeps up with bursts.
 		MemTableSize:                o.memTable,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: memTables,
 		L0CompactionThreshold:       4,
 		L0StopWritesThreshold:       24,
 		LBaseMaxBytes:               256 << 20,
