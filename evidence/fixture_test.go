@@ -32,7 +32,7 @@ var (
 	tReceived = mustInstant("2026-11-23T11:22:33.456Z")
 	tIssued   = mustInstant("2026-11-23T11:22:33.470Z")
 	tAnchored = mustInstant("2026-11-23T11:25:00.000Z")
-	tCreated  = mustInstant("2026-11-24T08:00:00.000Z")
+	tCreated  = mustInstant("2026-11-23T12:00:00.000Z")
 	tVerdict  = mustInstant("2027-06-01T00:00:00.000Z")
 )
 

@@ -22,7 +22,7 @@ func formatTables() string {
 		r := reasons[code]
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", code, r.status, r.en, r.zh)
 	}
-	b.WriteString("\n### 11.3 Remarks\n\nA limit is in the report when:\n\n| code | when | English | Chinese |\n|---|---|---|---|\n")
+	b.WriteString("\n### 11.3 Remarks\n\nA remark is in the report, in this order, when what stands under “when” holds. Those named `PROVES_…` are in `proves`, those named `LIMIT_…` in `limits`.\n\n| code | when | English | Chinese |\n|---|---|---|---|\n")
 	codes := slices.SortedFunc(maps.Keys(remarks), func(x, y string) int { return cmp.Compare(remarkOrder(x), remarkOrder(y)) })
 	for _, code := range codes {
 		fmt.Fprintf(&b, "| `%s` | %s | %s | %s |\n", code, remarkWhen[code], remarks[code].en, remarks[code].zh)

@@ -13,7 +13,7 @@ import (
 //	XM-350200-NOT01-20261123-00000001-U
 //	area-region-office-date-serial-check
 //
-// The date is the day of receipt in China Standard Time. The serial has at least eight digits and grows. The check
+// The date is a day in China Standard Time, not after that of receipt. The serial has at least eight digits and grows. The check
 // character is ISO 7064 MOD 37,36 (GB/T 17710) over all letters and digits before it. It finds every single wrong
 // character. Two adjacent characters that changed places it finds too, but for one case that the standard leaves open:
 // characters with neighbouring values (as 1 and 2) in one of 36 states of the calculation, which is about one swap in

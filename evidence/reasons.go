@@ -87,7 +87,7 @@ var reasons = map[string]reason{
 	"KEY_ROLE":                  {StatusFailed, "所用密钥不得用于此类签名。", "The key is not one for signatures of this kind."},
 	"KEY_NOT_IN_USE":            {StatusFailed, "签名时该密钥尚未启用或已停用。", "The key was not yet, or no longer, in use when it signed."},
 	"KEY_REVOKED":               {StatusFailed, "签名时该密钥已被撤销。", "The key had been revoked when it signed."},
-	"KEY_REVOKED_LATER":         {StatusIndeterminate, "该密钥后来因失密被撤销，且没有先于撤销的上链证明，不能排除倒签。", "The key was later revoked as compromised, and no anchor proves that the record was there before: it may have been dated back."},
+	"KEY_REVOKED_LATER":         {StatusIndeterminate, "该密钥后来因失密被撤销，且没有先于撤销的上链证明表明此签名当时已有，不能排除倒签。", "The key was later revoked as compromised, and no anchor proves that this signature was there before: it may have been dated back."},
 	"KEY_REVOKED_AFTER_ANCHOR":  {StatusPassed, "签名有效。该密钥后来因失密被撤销，但记录在撤销之前已经上链。", "The signature is valid. The key was later revoked as compromised, but the record was anchored before that."},
 	"KEY_REVOKED_WITHOUT_FAULT": {StatusPassed, "签名有效。该密钥后来正常停用（更换或不再使用），不影响此前的签名。", "The signature is valid. The key was later revoked without fault (replaced or no longer needed), which leaves earlier signatures standing."},
 	"CHECKPOINT_FORM":           {StatusFailed, "日志检查点格式有误或属于其他日志。", "The checkpoint is malformed or belongs to another log."},
@@ -103,6 +103,7 @@ var reasons = map[string]reason{
 	"ANCHOR_KEY_FOREIGN": {StatusFailed, "签署区块的密钥属于另一个账本。", "The key that signed the block belongs to another ledger."},
 
 	"TIME_OK":            {StatusPassed, "各项时间先后一致。", "The times follow one another as they must."},
+	"TIME_AFTER_AT":      {StatusIndeterminate, "核验时点早于存证包或回执的制作时间：当时尚无此存证包。", "The verdict is asked for a time before the bundle or its receipt was made."},
 	"TIME_BEFORE":        {StatusIndeterminate, "核验时点早于接收时间：当时尚无此存证。", "The time of the verdict lies before the time of receipt: the record was not there yet."},
 	"TIME_CONTRADICTION": {StatusIndeterminate, "各项时间相互矛盾：后发生的步骤载有更早的时间。", "The times contradict one another: a later step bears an earlier time."},
 }

@@ -64,6 +64,9 @@ func (s *Statement) evidence(p *problems) {
 		return
 	}
 	p.number("number", s.Number)
+	if n, err := parseNumber(s.Number); err == nil && s.ReceivedAt != 0 && InstantOf(n.Date) > s.ReceivedAt {
+		p.add("number", FieldRange, "编号日期晚于平台接收日期。", "bears a day after the day of receipt")
+	}
 	if s.Content == nil {
 		p.required("content")
 	} else {

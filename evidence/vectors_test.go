@@ -255,6 +255,24 @@ func makeVectors(t *testing.T) {
 	saveTrust("trust-revoked.json", func(w *world) {
 		w.trusted(RoleLog).Revoked = &TrustRevocation{At: tCreated, Reason: ReasonCompromise}
 	})
+	saveTrust("trust-receipt-revoked.json", func(w *world) {
+		w.trusted(RoleReceipt).Revoked = &TrustRevocation{At: tCreated, Reason: ReasonCompromise}
+	})
+
+	// The same leaf under the checkpoint of another log.
+	foreign := *plain
+	receipt := *plain.Receipt
+	foreign.Receipt = &receipt
+	w.origin = "other.example"
+	w.reissue(&foreign)
+	save(t, "other-checkpoint.zip", w.write(&foreign, nil))
+	w.origin = testOrigin
+	saveNumber := func(name string, days int) {
+		s := digestStatement()
+		s.Number = testFormat.Format(tReceived.Time().AddDate(0, 0, days), 2)
+		save(t, name, w.write(w.accept(s, nil), nil))
+	}
+	saveNumber("number-of-the-day-before.zip", -1)
 
 	atVerdict := tVerdict.String()
 	cases := []vectorCase{
@@ -281,6 +299,12 @@ func makeVectors(t *testing.T) {
 		{Name: "cut off", Bundle: "cut.zip", Trust: "trust.json", At: atVerdict},
 		{Name: "forged with other keys", Bundle: "forged.zip", Trust: "trust.json", At: atVerdict},
 		{Name: "newer version", Bundle: "newer.zip", Trust: "trust.json", At: atVerdict},
+		{Name: "accepted, receipt key revoked when it signed, asked before", Bundle: "accepted.zip", Trust: "trust-receipt-revoked.json", At: (tCreated - 1).String()},
+		{Name: "accepted, before it was made", Bundle: "accepted.zip", Trust: "trust.json", At: (tCreated - clockTolerance - 1).String()},
+		{Name: "accepted, about when it was made", Bundle: "accepted.zip", Trust: "trust.json", At: (tCreated - clockTolerance).String()},
+		{Name: "anchored, receipt key revoked when the bundle was made", Bundle: "anchored.zip", Trust: "trust-receipt-revoked.json", At: atVerdict},
+		{Name: "checkpoint of another log, no trust file", Bundle: "other-checkpoint.zip", At: atVerdict},
+		{Name: "number of the day before", Bundle: "number-of-the-day-before.zip", Trust: "trust.json", At: atVerdict},
 		{Name: "no bundle at all", Bundle: "original.txt", Trust: "trust.json", At: atVerdict},
 	}
 	for i := range cases {

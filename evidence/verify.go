@@ -60,6 +60,8 @@ type verification struct {
 	log         *TrustLog // nil: not trusted
 	head        checkpoint.Checkpoint
 	anchored    Instant // time of a valid block with a trusted key; 0: none
+
+	anchoredSize uint64 // of the tree that block anchors
 }
 
 // set records the result of a check. The first result of a check stands.

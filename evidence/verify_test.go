@@ -75,6 +75,10 @@ func TestVerdicts(t *testing.T) {
 
 		{"log key revoked before", true, revoke(RoleLog, tReceived-beforeAll, ReasonCompromise), nil, Failed, LevelNone, CheckCheckpoint, "KEY_REVOKED"},
 		{"log key stolen later, anchored before", true, revoke(RoleLog, tAnchored+1, ReasonCompromise), nil, Passed, LevelAnchored, CheckCheckpoint, "KEY_REVOKED_AFTER_ANCHOR"},
+		{"receipt key stolen later, anchored before", true, revoke(RoleReceipt, tCreated+1, ReasonCompromise), nil, Indeterminate, LevelNone, CheckReceiptSignature, "KEY_REVOKED_LATER"},
+		{"receipt key stolen later, anchored before, manifest", true, revoke(RoleReceipt, tCreated+1, ReasonCompromise), nil, Indeterminate, LevelNone, CheckManifestSignature, "KEY_REVOKED_LATER"},
+		{"log key revoked before, verdict before that", false, revoke(RoleLog, tReceived, ReasonCompromise), []func(*Input){at(tReceived - 1)}, Failed, LevelNone, CheckCheckpoint, "KEY_REVOKED"},
+		{"receipt key revoked before the bundle was made, verdict before that", false, revoke(RoleReceipt, tCreated-1, ReasonCompromise), []func(*Input){at(tCreated - 2)}, Failed, LevelNone, CheckManifestSignature, "KEY_REVOKED"},
 		{"log key stolen before the anchor", true, revoke(RoleLog, tAnchored-1, ReasonCompromise), nil, Indeterminate, LevelNone, CheckCheckpoint, "KEY_REVOKED_LATER"},
 		{"log key stolen later, not anchored", false, revoke(RoleLog, tAnchored, ReasonCompromise), nil, Indeterminate, LevelNone, CheckCheckpoint, "KEY_REVOKED_LATER"},
 		{"log key replaced later, not anchored", false, revoke(RoleLog, tAnchored, ReasonSuperseded), nil, Passed, LevelAccepted, CheckCheckpoint, "KEY_REVOKED_WITHOUT_FAULT"},
@@ -84,7 +88,9 @@ func TestVerdicts(t *testing.T) {
 		{"ledger key stolen later", true, revoke(RoleLedger, tAnchored+later, ReasonCompromise), nil, Indeterminate, LevelNone, CheckAnchor, "KEY_REVOKED_LATER"},
 
 		{"verdict before the receipt", true, nil, []func(*Input){at(tReceived - 1)}, Indeterminate, LevelNone, CheckTime, "TIME_BEFORE"},
-		{"verdict before the anchor", true, nil, []func(*Input){at(tAnchored - 1)}, Passed, LevelAccepted, CheckAnchor, "ANCHOR_LATER"},
+		{"verdict before the anchor", true, nil, []func(*Input){at(tAnchored - 1)}, Indeterminate, LevelNone, CheckAnchor, "ANCHOR_LATER"},
+		{"verdict before the bundle was made", false, nil, []func(*Input){at(tCreated - clockTolerance - 1)}, Indeterminate, LevelNone, CheckTime, "TIME_AFTER_AT"},
+		{"verdict at about the time the bundle was made", false, nil, []func(*Input){at(tCreated - clockTolerance)}, Passed, LevelAccepted, CheckTime, "TIME_OK"},
 		{"right original supplied", false, nil, []func(*Input){withContent(testOriginal)}, Passed, LevelAccepted, CheckContent, "CONTENT_OK"},
 		{"wrong original supplied", true, nil, []func(*Input){withContent([]byte("other"))}, Failed, LevelNone, CheckContent, "CONTENT_SUPPLIED_MISMATCH"},
 		{"longer original supplied", true, nil, []func(*Input){withContent(append(testOriginal[:len(testOriginal):len(testOriginal)], ' '))}, Failed, LevelNone, CheckContent, "CONTENT_SUPPLIED_MISMATCH"},
@@ -220,6 +226,36 @@ func TestForgeries(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestCheckpointOfAnotherLog holds that a receipt with the checkpoint of another log is false whatever is trusted.
+func TestCheckpointOfAnotherLog(t *testing.T) {
+	w := newWorld(t)
+	w.fill(4)
+	b := w.accept(testStatement(), nil)
+	w.origin = "other.example"
+	w.reissue(b)
+	bundle := w.write(b, nil)
+	stranger := newWorld(t).trust
+	stranger.Logs[0].Origin = "stranger.example"
+	for name, trust := range map[string]*Trust{"right": w.trust, "none": nil, "without the log": stranger} {
+		if r := w.verify(bundle, trusting(trust)); r.Verdict != Failed || r.check(CheckCheckpoint) != "CHECKPOINT_FORM" {
+			t.Errorf("trust file %s: %s, %s", name, r.Verdict, r.check(CheckCheckpoint))
+		}
+	}
+}
+
+// TestNumberNotAfterReceipt holds that a number may be of an earlier day than the receipt, in UTC+8, never of a later one.
+func TestNumberNotAfterReceipt(t *testing.T) {
+	lastMoment := mustInstant("2026-11-23T15:59:59.999Z") // of 23 November in UTC+8
+	for days, valid := range map[int]bool{-1: true, 0: true, 1: false} {
+		s := testStatement()
+		s.ReceivedAt = lastMoment
+		s.Number = NumberFormat{"XM", "350200", "NOT01"}.Format(lastMoment.Time().AddDate(0, 0, days), 1)
+		if err := s.Validate(); (err == nil) != valid {
+			t.Errorf("%+d days: %v", days, err)
+		}
 	}
 }
 

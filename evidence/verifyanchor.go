@@ -44,7 +44,7 @@ func (v *verification) anchor() {
 	}
 	v.set(CheckAnchorInclusion, "INCLUSION_OK", nil)
 	if at, ok := v.block(p, head.Size); ok {
-		v.checkpointSignature(CheckAnchorCheckpoint, p.Checkpoint, span{v.receipt.ReceivedAt, at})
+		v.checkpointSignature(CheckAnchorCheckpoint, p.Checkpoint, span{v.receipt.ReceivedAt, at}, v.anchored)
 	}
 }
 
@@ -90,7 +90,7 @@ func (v *verification) block(p *Proof, size uint64) (Instant, bool) {
 		v.set(CheckAnchor, "ANCHOR_KEY_FOREIGN", fmt.Errorf("ledger %q", b.Ledger))
 		return 0, false
 	}
-	code := v.judge(trusted, RoleLedger, span{at, at})
+	code := v.judge(trusted, RoleLedger, span{at, at}, 0)
 	if code == "SIGNATURE_OK" {
 		code = "ANCHOR_OK"
 	}
@@ -98,7 +98,7 @@ func (v *verification) block(p *Proof, size uint64) (Instant, bool) {
 	if reasons[code].status != StatusPassed {
 		return at, true
 	}
-	v.anchored = at
+	v.anchored, v.anchoredSize = at, size
 	if v.report.Subject != nil {
 		v.report.Subject.Anchor = &AnchorSummary{BlockHash: Digest(b.BlockHash), Height: b.Height, Kind: p.Kind, Ledger: b.Ledger,
 			Operators: v.in.Trust.Ledgers[i].Operators, Size: size, Time: at}

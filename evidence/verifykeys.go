@@ -14,22 +14,23 @@ import (
 type span struct{ earliest, latest Instant }
 
 // judge says what a valid signature by a trusted key is worth: the code of a check. A key counts for one role, while
-// it is in use; a revocation counts if it was made by the time of the verdict.
+// it is in use. A revocation before the signature always counts, a later one if it was made by the time of the verdict.
+// Anchored is the time by which an anchor shows that the signature was there, or 0.
 //
 // Clocks and the moments before and after a rotation are forgiven clockTolerance.
-func (v *verification) judge(k *TrustKey, role Role, made span) string {
+func (v *verification) judge(k *TrustKey, role Role, made span, anchored Instant) string {
 	switch {
 	case k.Role != role:
 		return "KEY_ROLE"
 	case made.latest+clockTolerance < k.From, k.Until != 0 && made.earliest-clockTolerance >= k.Until:
 		return "KEY_NOT_IN_USE"
+	case k.Revoked != nil && k.Revoked.At <= made.earliest:
+		return "KEY_REVOKED"
 	case k.Revoked == nil || k.Revoked.At > v.at:
 		return "SIGNATURE_OK"
-	case k.Revoked.At <= made.earliest:
-		return "KEY_REVOKED"
 	case k.Revoked.Reason != ReasonCompromise:
 		return "KEY_REVOKED_WITHOUT_FAULT"
-	case v.anchored != 0 && v.anchored < k.Revoked.At:
+	case anchored != 0 && anchored < k.Revoked.At:
 		return "KEY_REVOKED_AFTER_ANCHOR"
 	}
 	return "KEY_REVOKED_LATER"
@@ -37,7 +38,11 @@ func (v *verification) judge(k *TrustKey, role Role, made span) string {
 
 // signatures checks what the platform signed: the checkpoint, the receipt, the manifest.
 func (v *verification) signatures() {
-	v.checkpointSignature(CheckCheckpoint, v.receipt.Checkpoint, span{v.receipt.ReceivedAt, v.receipt.IssuedAt})
+	covered := Instant(0)
+	if v.head.Size <= v.anchoredSize {
+		covered = v.anchored
+	}
+	v.checkpointSignature(CheckCheckpoint, v.receipt.Checkpoint, span{v.receipt.ReceivedAt, v.receipt.IssuedAt}, covered)
 	v.signature(CheckReceiptSignature, v.receipt.Key, span{v.receipt.IssuedAt, v.receipt.IssuedAt}, v.receipt.VerifySignature)
 	if m := v.manifest; m != nil {
 		v.signature(CheckManifestSignature, m.Key, span{m.Created, m.Created}, func(key *sm2.PublicKey) error {
@@ -57,7 +62,7 @@ func (v *verification) signature(id string, fingerprint Digest, made span, verif
 		v.set(id, "SIGNATURE_INVALID", err)
 		return
 	}
-	v.set(id, v.judge(trusted, RoleReceipt, made), fmt.Errorf("key %s", fingerprint))
+	v.set(id, v.judge(trusted, RoleReceipt, made, 0), fmt.Errorf("key %s", fingerprint))
 }
 
 // key returns the log's trusted key, or nil.
@@ -70,7 +75,11 @@ func (v *verification) key(fingerprint Digest) (*TrustKey, *sm2.PublicKey, error
 
 // checkpointSignature checks the log's signature of a checkpoint. A checkpoint may carry several signatures of the
 // log, as at a rotation: the one that is worth most decides, since all of them are valid.
-func (v *verification) checkpointSignature(id, text string, made span) {
+func (v *verification) checkpointSignature(id, text string, made span, anchored Instant) {
+	if head, err := checkpoint.Parse([]byte(text)); err != nil || head.Origin != v.receipt.Log {
+		v.set(id, "CHECKPOINT_FORM", errors.Join(fmt.Errorf("log %q", v.receipt.Log), err))
+		return
+	}
 	if v.log == nil {
 		v.set(id, "KEY_UNKNOWN", fmt.Errorf("log %q", v.receipt.Log))
 		return
@@ -107,7 +116,7 @@ func (v *verification) checkpointSignature(id, text string, made span) {
 		if !r.accepted {
 			continue
 		}
-		if code := v.judge(r.trusted, RoleLog, made); best == "" || worth(code) > worth(best) {
+		if code := v.judge(r.trusted, RoleLog, made, anchored); best == "" || worth(code) > worth(best) {
 			best, detail = code, fmt.Errorf("key %s", r.trusted.ID)
 		}
 	}
@@ -140,7 +149,8 @@ func (r *recorder) Verify(message, signature []byte) bool {
 	return ok
 }
 
-// times checks that each step bears a time that is not before the one it rests on.
+// times checks that each step bears a time that is not before the one it rests on, and that all are there by the time
+// of the verdict.
 func (v *verification) times() {
 	r := v.receipt
 	steps := []struct {
@@ -168,6 +178,12 @@ func (v *verification) times() {
 	if v.at < r.ReceivedAt {
 		v.set(CheckTime, "TIME_BEFORE", fmt.Errorf("received %s", r.ReceivedAt))
 		return
+	}
+	for _, step := range steps {
+		if step.at > v.at+clockTolerance {
+			v.set(CheckTime, "TIME_AFTER_AT", fmt.Errorf("%s %s", step.what, step.at))
+			return
+		}
 	}
 	v.set(CheckTime, "TIME_OK", nil)
 }

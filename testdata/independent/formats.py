@@ -352,7 +352,7 @@ def read_statement(data: bytes) -> dict:
         need(moment is None or time(moment) <= time(v["receivedAt"]) + TOLERANCE, name)
     if "number" in v:
         day = datetime.fromtimestamp(time(v["receivedAt"]) // 1000, timezone(timedelta(hours=8)))
-        need(v["number"].split("-")[3] == day.strftime("%Y%m%d"), "day of the number")
+        need(v["number"].split("-")[3] <= day.strftime("%Y%m%d"), "day of the number")
     return v
 
 
@@ -506,7 +506,7 @@ def anchored_head(block: dict) -> tuple[str, str]:
 def read_manifest(data: bytes) -> dict:
     """Section 9.2."""
     v = read_json(data, 65536, "cunzheng/manifest/v1")
-    entry = members({"name": text(1024), "sha256": digest, "size": integer, "sm3": digest})
+    entry = members({"name": lambda v: need(isinstance(v, str)), "sha256": digest, "size": integer, "sm3": digest})
     members({"created": time, "files": array(0, 16, entry), "key": digest, "log": origin, "schema": text(64)})(v)
     return v
 

@@ -29,7 +29,7 @@ IDS = ("container manifest statement disclosures content receipt inclusion trust
 # Status of the codes (section 11.2); every other code is a failure.
 PASSED = set("ANCHOR_OK CONTAINER_OK CONTENT_OK DISCLOSURES_OK INCLUSION_OK KEY_REVOKED_AFTER_ANCHOR "
              "KEY_REVOKED_WITHOUT_FAULT MANIFEST_OK RECEIPT_OK SIGNATURE_OK STATEMENT_OK TIME_OK TRUST_OK".split())
-UNDECIDED = set("ANCHOR_KIND FORMAT_NEWER KEY_REVOKED_LATER KEY_UNKNOWN TIME_BEFORE TIME_CONTRADICTION "
+UNDECIDED = set("ANCHOR_KIND FORMAT_NEWER KEY_REVOKED_LATER KEY_UNKNOWN TIME_AFTER_AT TIME_BEFORE TIME_CONTRADICTION "
                 "TRUST_LOG_UNKNOWN TRUST_NONE NOT_REACHED".split())
 SKIPPED = set("ANCHOR_LATER ANCHOR_NONE CONTENT_ABSENT CONTENT_NONE DISCLOSURES_NONE".split())
 
@@ -106,12 +106,18 @@ class Bundle:
     def _lay_out(self) -> None:
         """Checks every byte that is not data, and reads the entries (sections 9.1, 9.3, 10 step 1)."""
         names = [e.name.decode("utf-8", "replace") for e in self.entries]
-        for name, entry in zip(names, self.entries):
-            if name == "mimetype" and entry.size <= 1 << 20 and self.at(entry.start, entry.size) != MEDIA_TYPE:
+        self._compare()
+        for want, name, entry in zip(ORDER[:2], names, self.entries):
+            if name != want:
+                break
+            need(entry.size <= 1 << 20, "size of an entry")
+            data = self.at(entry.start, entry.size)
+            need(zlib.crc32(data) == entry.crc, "CRC")
+            if name == "mimetype" and data != MEDIA_TYPE:
                 raise Newer("media type")
-            if name == "META-INF/manifest.json" and entry.size <= 1 << 20:
+            if name == "META-INF/manifest.json":
                 try:
-                    fm.read_json(self.at(entry.start, entry.size), 65536, "cunzheng/manifest/v1")
+                    fm.read_json(data, 65536, "cunzheng/manifest/v1")
                 except Newer:
                     raise
                 except Bad:
@@ -122,11 +128,24 @@ class Bundle:
             need(last.encode() == self.entries[-1].name, "name")
             self.original = names.pop()
         need(names == [n for n in ORDER if n in names or n not in OPTIONAL], "entries")
-        directory, position, wrong_crc = b"", 0, False
+        small = self.entries if self.original is None else self.entries[:-1]
+        need(all(e.size <= 1 << 20 for e in small), "size of an entry")
+        for name, e in zip(names, self.entries):
+            self.small[name] = self.at(e.start, e.size)
+            need(zlib.crc32(self.small[name]) == e.crc, "CRC")
+        self.original_crc_wrong = False
+        if self.original is not None:
+            e = self.entries[-1]
+            self.file.seek(e.start)
+            self.original_sums = sums(self.file, e.size)
+            self.original_crc_wrong = self.original_sums.crc != e.crc
+
+    def _compare(self) -> None:
+        """Writes down every byte that is not data, and compares (section 9.3)."""
+        directory, position = b"", 0
         for e in self.entries:
             wide = e.size >= 0xFFFFFFFF
-            is_original = self.original is not None and e is self.entries[-1]
-            need(is_original or e.size <= 1 << 20, "size of an entry")
+            need(not wide or e is self.entries[-1], "size of an entry")
             size32 = 0xFFFFFFFF if wide else e.size
             extra = struct.pack("<HHQQ", 1, 16, e.size, e.size) if wide else b""
             fields = struct.pack("<HHHHHIIIHH", 45 if wide else 10, 0x0800, 0, 0, 0x21, e.crc, size32, size32,
@@ -143,15 +162,6 @@ class Bundle:
         end += struct.pack("<4sHHHHIIH", b"PK\x05\x06", 0, 0, count, count, len(directory), min(offset, 0xFFFFFFFF), 0)
         tail = directory + end
         need(self.total == offset + len(tail) and self.at(offset, len(tail)) == tail, "directory")
-        for name, e in zip(names, self.entries):
-            self.small[name] = self.at(e.start, e.size)
-            need(zlib.crc32(self.small[name]) == e.crc, "CRC")
-        self.original_crc_wrong = False
-        if self.original is not None:
-            e = self.entries[-1]
-            self.file.seek(e.start)
-            self.original_sums = sums(self.file, e.size)
-            self.original_crc_wrong = self.original_sums.crc != e.crc
 
     def listed(self) -> list[dict]:
         """What the manifest must say of the entries behind its signature."""
@@ -178,6 +188,7 @@ class Verifier:
         self.trust, self.content, self.at = trust, content, at
         self.codes: dict[str, str] = {}
         self.anchored: Optional[int] = None
+        self.anchored_size = 0
         self.statement: Optional[dict] = None
         self.manifest: Optional[dict] = None
         self.keys: Optional[list[dict]] = None  # of the receipt's log; None if the trust file does not name it
@@ -228,7 +239,8 @@ class Verifier:
         self.check_anchor(small.get("proof.json"), receipt, head, leaf)
         received, issued = time(receipt["receivedAt"]), time(receipt["issuedAt"])
         if head is not None:
-            self.codes["checkpoint"] = self.judge_checkpoint(head, receipt["log"], received, issued)
+            covered = self.anchored if head.size <= self.anchored_size else None
+            self.codes["checkpoint"] = self.judge_checkpoint(head, receipt["log"], received, issued, covered)
         unsigned = {k: v for k, v in receipt.items() if k != "signature"}
         self.codes["receipt-signature"] = self.judge_signature(
             receipt["key"], b"cunzheng/receipt/v1\n" + fm.canonical(unsigned), fm.unbase64(receipt["signature"]), issued)
@@ -240,8 +252,10 @@ class Verifier:
             moments = [issued, created] + ([] if self.anchored is None else [self.anchored])
             if min(moments) < received - fm.TOLERANCE:
                 self.codes["time"] = "TIME_CONTRADICTION"
+            elif self.at < received:
+                self.codes["time"] = "TIME_BEFORE"
             else:
-                self.codes["time"] = "TIME_BEFORE" if self.at < received else "TIME_OK"
+                self.codes["time"] = "TIME_AFTER_AT" if max(moments) > self.at + fm.TOLERANCE else "TIME_OK"
 
     def check_manifest(self, bundle: Bundle) -> None:
         """Step 3."""
@@ -349,28 +363,30 @@ class Verifier:
         code = self.judge_key(key, "ledger", moment, moment)
         codes["anchor"] = "ANCHOR_OK" if code == "SIGNATURE_OK" else code
         if codes["anchor"] in PASSED:
-            self.anchored = moment
+            self.anchored, self.anchored_size = moment, head.size
         codes["anchor-checkpoint"] = self.judge_checkpoint(  # 7
-            head, receipt["log"], time(receipt["receivedAt"]), moment)
+            head, receipt["log"], time(receipt["receivedAt"]), moment, self.anchored)
 
-    def judge_key(self, key: dict, role: str, earliest: int, latest: int) -> str:
-        """Section 10.1."""
+    def judge_key(self, key: dict, role: str, earliest: int, latest: int,
+                  anchored: Optional[int] = None) -> str:
+        """Section 10.1; anchored is the time of an anchor that covers what was signed."""
         if key["role"] != role:
             return "KEY_ROLE"
         if latest + fm.TOLERANCE < time(key["from"]):
             return "KEY_NOT_IN_USE"
         if "until" in key and earliest - fm.TOLERANCE >= time(key["until"]):
             return "KEY_NOT_IN_USE"
-        if "revoked" not in key or time(key["revoked"]["at"]) > self.at:
-            return "SIGNATURE_OK"
-        revoked = time(key["revoked"]["at"])
-        if revoked <= earliest:
+        revoked = time(key["revoked"]["at"]) if "revoked" in key else None
+        if revoked is not None and revoked <= earliest:
             return "KEY_REVOKED"
+        if revoked is None or revoked > self.at:
+            return "SIGNATURE_OK"
         if key["revoked"]["reason"] != "compromise":
             return "KEY_REVOKED_WITHOUT_FAULT"
-        return "KEY_REVOKED_AFTER_ANCHOR" if self.anchored is not None and self.anchored < revoked else "KEY_REVOKED_LATER"
+        return "KEY_REVOKED_AFTER_ANCHOR" if anchored is not None and anchored < revoked else "KEY_REVOKED_LATER"
 
-    def judge_checkpoint(self, head: fm.Head, log: str, earliest: int, latest: int) -> str:
+    def judge_checkpoint(self, head: fm.Head, log: str, earliest: int, latest: int,
+                         anchored: Optional[int]) -> str:
         """Section 10.2."""
         try:
             lines = fm.read_signatures(head)
@@ -393,7 +409,7 @@ class Verifier:
         if unknown or not signers:
             return "KEY_UNKNOWN"
         signers.sort(key=lambda k: [x["id"] for x in self.keys or []].index(k["id"]))
-        codes = [self.judge_key(k, "log", earliest, latest) for k in signers]
+        codes = [self.judge_key(k, "log", earliest, latest, anchored) for k in signers]
         return min(codes, key=lambda c: 0 if c in PASSED else 1 if c in UNDECIDED else 2)
 
     def judge_signature(self, key_id: str, message: bytes, signature: bytes, moment: int) -> str:
