@@ -72,39 +72,11 @@ func (l *Log) build(g *group) error {
 	l.sequencing.Lock()
 	defer l.sequencing.Unlock()
 
-	before := l.head
 	g.first = l.edge.size
-	l.edge.trim()
 	batch := l.store.db.NewBatch()
-	for _, p := range g.parts {
-		for i := range p.items {
-			if err := l.place(g, batch, &p.items[i]); err != nil {
-				batch.Close()
-				return err
-			}
-		}
+	if err := l.assemble(g, batch); err != nil || l.edge.size == g.first {
+		return errors.Join(err, batch.Close())
 	}
-	if l.edge.size == g.first {
-		return batch.Close()
-	}
-
-	err := l.edge.full(func(level uint, index uint64, t *expandedTile) error {
-		return batch.Set(tileKey(level, index), t.row(tlog.TileWidth), nil)
-	})
-	if err != nil {
-		batch.Close()
-		return err
-	}
-	g.edge = l.edge.snapshot()
-	if err := l.sign(g, before); err != nil {
-		batch.Close()
-		return err
-	}
-	if err := batch.Set(numberKey(rowCheckpoint, g.head.Size), g.head.Note, nil); err != nil {
-		batch.Close()
-		return err
-	}
-	l.head = g.head.Root
 
 	// The one commit point. The batch goes into the WAL as one record: after a
 	// crash that record is there whole or not at all. If it is not, the entries,
@@ -122,6 +94,33 @@ func (l *Log) build(g *group) error {
 	g.batch = batch
 	l.applied.Store(l.edge.size)
 	return nil
+}
+
+// assemble puts all rows of a group into the batch. It leaves the batch empty
+// if all items are duplicates.
+func (l *Log) assemble(g *group, batch *pebble.Batch) error {
+	l.edge.trim()
+	for _, p := range g.parts {
+		for i := range p.items {
+			if err := l.place(g, batch, &p.items[i]); err != nil {
+				return err
+			}
+		}
+	}
+	if l.edge.size == g.first {
+		return nil
+	}
+	if err := l.edge.full(func(level uint, index uint64, t *expandedTile) error {
+		return batch.Set(tileKey(level, index), t.row(tlog.TileWidth), nil)
+	}); err != nil {
+		return err
+	}
+	g.edge = l.edge.snapshot()
+	if err := l.sign(g); err != nil {
+		return err
+	}
+	l.head = g.head.Root
+	return batch.Set(numberKey(rowCheckpoint, g.head.Size), g.head.Note, nil)
 }
 
 // place gives an item its index and adds its rows to the batch, unless it is a
@@ -168,9 +167,9 @@ func (l *Log) place(g *group, batch *pebble.Batch, it *item) error {
 	return nil
 }
 
-// sign makes the checkpoint of a group and starts the second implementation on
-// it. before is the root that was signed last.
-func (l *Log) sign(g *group, before tlog.Hash) error {
+// sign makes the checkpoint of a group and starts the second implementation
+// on it. It must continue l.head, the root that was signed last.
+func (l *Log) sign(g *group) error {
 	tree, err := tlog.NewTree(g.edge.size, forest{g.edge, l.storedTile})
 	if err != nil {
 		return err
@@ -181,7 +180,7 @@ func (l *Log) sign(g *group, before tlog.Hash) error {
 	if err != nil {
 		return err
 	}
-	if err := tlog.VerifyConsistency(proof, g.first, tree.Size(), before, tree.Root()); err != nil {
+	if err := tlog.VerifyConsistency(proof, g.first, tree.Size(), l.head, tree.Root()); err != nil {
 		l.metrics.selfCheck.Inc()
 		return err
 	}
