@@ -84,7 +84,8 @@ func accountAddCommand() *cobra.Command {
 		Short: "Register an account, or change it",
 		Long: `Register the account of a person or, with --system, of a machine.
 
-Roles: depositor, department, notary, approver, archivist, court, auditor, system-admin, security-admin, audit-admin.
+Roles: depositor, department, notary, approver, archivist, court, auditor, system-administrator,
+security-administrator, audit-administrator.
 The three administrators are separate persons: an administrator holds no other role.`,
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {

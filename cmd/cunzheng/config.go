@@ -142,6 +142,8 @@ func (c Config) validate() error {
 	switch {
 	case !originPattern.MatchString(c.Origin) || len(c.Origin) > 200:
 		return fmt.Errorf("origin %q: want a name such as notary.example.cn/xm-not01 (lower-case letters, digits, dot, hyphen, with a slash)", c.Origin)
+	case !validPublicURL(c.PublicURL):
+		return fmt.Errorf("public_url %q: want an address such as https://cz.example.cn, without a path", c.PublicURL)
 	case c.Unlock.KeyFile != "" && c.Unlock.PassphraseFile != "":
 		return errors.New("unlock: set key_file or passphrase_file, not both")
 	case c.Upload.MaxFileBytes <= 0:
@@ -157,6 +159,11 @@ func (c Config) validate() error {
 // officeOrigin is the origin a node gets when its operator names none.
 func officeOrigin(n NumberConfig) string {
 	return strings.ToLower("cunzheng.local/" + n.Area + "-" + n.Region + "-" + n.Office)
+}
+
+func validPublicURL(text string) bool {
+	u, err := url.Parse(text)
+	return text == "" || err == nil && (u.Scheme == "https" || u.Scheme == "http") && u.Host != "" && u.Path == "" && u.RawQuery == ""
 }
 
 func (c Config) numberFormat() evidence.NumberFormat {

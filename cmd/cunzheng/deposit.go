@@ -56,7 +56,9 @@ Names, persons and free text enter the log only as salted commitments, never in 
 			if err != nil {
 				return err
 			}
-			sources, err := findSources(args, f.name, cmd.InOrStdin())
+			sources, err := findSources(args, f.name, cmd.InOrStdin(), func(path string, mode fs.FileMode) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "skipped %s: not a regular file (%s)\n", path, mode.Type())
+			})
 			if err != nil {
 				return err
 			}
@@ -123,8 +125,9 @@ type source struct {
 	open func() (io.ReadCloser, error)
 }
 
-// findSources looks at every argument before anything is sent, so that a misspelt name costs nothing.
-func findSources(args []string, name string, stdin io.Reader) ([]source, error) {
+// findSources looks at every argument before anything is sent, so that a misspelt name costs nothing. Links, pipes and
+// the like inside a folder are skipped, and said.
+func findSources(args []string, name string, stdin io.Reader, skipped func(path string, mode fs.FileMode)) ([]source, error) {
 	var sources []source
 	for _, arg := range args {
 		if arg == "-" {
@@ -143,8 +146,12 @@ func findSources(args []string, name string, stdin io.Reader) ([]source, error) 
 			continue
 		}
 		err = filepath.WalkDir(arg, func(path string, entry fs.DirEntry, err error) error {
-			if err != nil || !entry.Type().IsRegular() {
+			if err != nil || entry.IsDir() {
 				return err
+			}
+			if !entry.Type().IsRegular() {
+				skipped(path, entry.Type())
+				return nil
 			}
 			info, err := entry.Info()
 			if err == nil {

@@ -196,6 +196,13 @@ func reportInit(out io.Writer, dir string, config Config, passwords map[string]s
 		return err
 	}
 	path := p.credentialsPath(config.Origin)
+	aside, err := keepEarlier(path)
+	if err != nil {
+		return err
+	}
+	if aside != "" {
+		fmt.Fprintf(out, "credentials of an earlier node of the same name are kept in %s\n", aside)
+	}
 	if err := credentials.write(path); err != nil {
 		return fmt.Errorf("the node is ready, but your credentials could not be kept: %w", err)
 	}
@@ -210,4 +217,17 @@ func reportInit(out io.Writer, dir string, config Config, passwords map[string]s
 	}
 	fmt.Fprintf(out, "\nnext: cunzheng serve --data %s\n", dir)
 	return nil
+}
+
+// keepEarlier moves credentials out of the way: a private key is never overwritten.
+func keepEarlier(path string) (aside string, err error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	aside = fmt.Sprintf("%s.%s", path, info.ModTime().UTC().Format("20060102T150405.000"))
+	return aside, os.Rename(path, aside)
 }

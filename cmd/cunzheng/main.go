@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -65,6 +66,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	)
 	root.AddCommand(versionCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
+		if strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
+			err = withHint(usageError{err}, "see: cunzheng --help")
+		}
 		return printError(stderr, err)
 	}
 	return exitOK

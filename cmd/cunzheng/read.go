@@ -235,10 +235,18 @@ func (p progressWriter) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-// writeWhole writes a file that appears under its name only when it is complete; "-" is standard output.
+// writeWhole writes a file that appears under its name only when it is complete; "-" is standard output. What is there
+// and is no regular file, such as a pipe or a device, is written to as it is.
 func writeWhole(path string, stdout io.Writer, write func(io.Writer) error) (size int64, err error) {
 	if path == "-" {
 		return 0, write(stdout)
+	}
+	if info, err := os.Stat(path); err == nil && !info.Mode().IsRegular() {
+		f, err := os.OpenFile(path, os.O_WRONLY, 0)
+		if err != nil {
+			return 0, err
+		}
+		return 0, errors.Join(write(f), f.Close())
 	}
 	temp, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
 	if err != nil {

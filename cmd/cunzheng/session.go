@@ -120,7 +120,7 @@ func (c *connection) localCredentials(ctx context.Context, p profile) (*machineC
 // explain adds what to do to the errors of a client.
 func (c *connection) explain(err error) error {
 	var problem *client.Problem
-	var network net.Error
+	var network *net.OpError
 	switch {
 	case err == nil:
 		return nil
