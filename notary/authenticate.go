@@ -90,5 +90,6 @@ func (s *Service) keyByID(id string) (registeredKey, error) {
 		return registeredKey{}, refuse(CodeKeyUnknown, "密钥标识应为公钥指纹（64 位十六进制）。",
 			"The id of a key is its fingerprint (64 hexadecimal characters).").because(err)
 	}
-	return s.registry.authenticationKey(fingerprint, s.clock.wall())
+	now := s.clock.wall()
+	return s.registry.authenticationKey(fingerprint, now, max(evidence.InstantOf(now), s.clock.latest()))
 }

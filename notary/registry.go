@@ -132,6 +132,9 @@ func (s *Service) registerOfficer(ctx context.Context, by Actor, a Account) erro
 	if err != nil {
 		return err
 	}
+	if a.ID == by.Account {
+		return refuse(CodeForbidden, "不得变更本人的账号。", "Nobody may change their own account.").at("id")
+	}
 	var disclosures []evidence.Disclosure
 	if a.DisplayName != "" {
 		d, err := evidence.NewDisclosure(evidence.FieldDisplayName, a.DisplayName)
@@ -147,10 +150,24 @@ func (s *Service) registerOfficer(ctx context.Context, by Actor, a Account) erro
 	}
 	if before, there := s.registry.account(a.ID); there && before.Organisation != a.Organisation {
 		return refuse(CodeAccountTaken, "账号 "+a.ID+" 属于另一机构。", "The account "+a.ID+" belongs to another organisation.").at("id")
+	} else if there && administratorOf(before.Roles) != administratorOf(roles) {
+		// The account would keep its password, keys and tokens: whoever has them would get the other power.
+		return refuse(CodeRoleConflict, "管理员账号与其他账号不得互相转换，请另开账号。",
+			"An account does not become an administrator's, or stop being one; register another account.").at("roles")
 	}
 	return s.record(ctx, by, evidence.Statement{Type: evidence.TypeOfficer, Officer: &evidence.Officer{
 		ID: a.ID, Organisation: a.Organisation, Kind: a.Kind, Roles: roles, Status: cmp.Or(a.Status, evidence.StandingActive),
 	}}, disclosures...)
+}
+
+// administratorOf returns the administrator's role among roles, or "".
+func administratorOf(roles []string) string {
+	for _, r := range roles {
+		if Role(r).Administrator() {
+			return r
+		}
+	}
+	return ""
 }
 
 // RegisterKey registers the SM2 key of an account, or of an organisation if Account is empty. Fingerprint is filled in;
@@ -203,17 +220,24 @@ func (s *Service) checkNewKey(k evidence.Key) error {
 	return nil
 }
 
-// RevokeKey revokes a registered key, or one of the platform's own. A time that is absent means now.
+// RevokeKey revokes a registered key. A time that is absent means now, or the beginning of its use if that is later. The
+// platform's own keys are not revoked here: each bundle that they signed would fail from then on.
 func (s *Service) RevokeKey(ctx context.Context, by Actor, r evidence.KeyRevocation) error {
 	if err := by.demand(actSecrets); err != nil {
 		return err
 	}
-	now := s.clock.receipt()
-	r.At = cmp.Or(r.At, now)
 	s.registry.change.Lock()
 	defer s.registry.change.Unlock()
-	if !s.registry.knowsKey(r.Fingerprint) {
+	if s.registry.ownKey(r.Fingerprint) {
+		return refuse(CodeForbidden, "平台自身密钥不得在此吊销。", "The platform's own keys cannot be revoked here.").at("key")
+	}
+	k, there := s.registry.key(r.Fingerprint)
+	if !there {
 		return refuse(CodeKeyUnknown, "没有此密钥。", "There is no such key.").at("key")
+	}
+	r.At = cmp.Or(r.At, max(s.clock.receipt(), k.NotBefore))
+	if r.At < k.NotBefore {
+		return refuse(CodeFieldInvalid, "吊销时间早于密钥启用时间。", "The key was not in use yet at that time.").at("at")
 	}
 	return errorOf(s.record(ctx, by, evidence.Statement{Type: evidence.TypeKeyRevocation, Revocation: &r}))
 }
@@ -269,6 +293,13 @@ func (r *registry) ownKey(fingerprint evidence.Digest) bool {
 	return there
 }
 
+func (r *registry) key(fingerprint evidence.Digest) (registeredKey, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	k, there := r.keys[fingerprint]
+	return k, there
+}
+
 func (r *registry) knowsKey(fingerprint evidence.Digest) bool {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
@@ -287,8 +318,10 @@ func (r *registry) revocation(fingerprint evidence.Digest) *evidence.KeyRevocati
 	return nil
 }
 
-// authenticationKey returns a key that may prove an account at this time.
-func (r *registry) authenticationKey(fingerprint evidence.Digest, now time.Time) (registeredKey, error) {
+// authenticationKey returns a key that may prove an account at this time. reached is the later of now and the latest
+// time of receipt: revocations and new keys carry times of receipt, and hold at once also while the machine's clock is
+// behind those. Expiry goes by now, so that one jump of the clock does not shut everybody out for good.
+func (r *registry) authenticationKey(fingerprint evidence.Digest, now time.Time, reached evidence.Instant) (registeredKey, error) {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
 	k, there := r.keys[fingerprint]
@@ -297,9 +330,9 @@ func (r *registry) authenticationKey(fingerprint evidence.Digest, now time.Time)
 	switch {
 	case !there || k.Use != evidence.UseAuthentication:
 		return k, refuse(CodeKeyUnknown, "密钥未登记为鉴别密钥。", "The key is not registered for authentication.")
-	case isRevoked && revoked.At <= at:
+	case isRevoked && revoked.At <= reached:
 		return k, refuse(CodeKeyRevoked, "密钥已吊销。", "The key is revoked.")
-	case at < k.NotBefore || at >= k.NotAfter:
+	case reached < k.NotBefore || at >= k.NotAfter:
 		return k, refuse(CodeKeyNotInUse, "密钥不在有效期内。", "The key is not in its time of use.")
 	}
 	return k, nil

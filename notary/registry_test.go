@@ -133,8 +133,8 @@ func TestRegistry(t *testing.T) {
 	t.Run("time of use", func(t *testing.T) {
 		n.clock.add(2 * time.Hour)
 		actorFails(t, "", "acc-1", k.Fingerprint.String(), notary.CodeKeyNotInUse)
-		n.clock.add(-3 * time.Hour)
-		actorFails(t, "", "acc-1", k.Fingerprint.String(), notary.CodeKeyNotInUse)
+		n.clock.add(-3 * time.Hour) // the log knows that the key has begun
+		check(t)
 		n.clock.add(time.Hour)
 		check(t)
 	})
@@ -200,11 +200,88 @@ func TestOwnKeys(t *testing.T) {
 	if len(trust.Ledgers) != 1 || len(trust.Ledgers[0].Keys) != 1 {
 		t.Errorf("ledgers: %+v", trust.Ledgers)
 	}
-	stolen := receiptOf(t, after).Key
-	if err := n.RevokeKey(t.Context(), secretAdm, evidence.KeyRevocation{Fingerprint: stolen, Reason: evidence.ReasonCompromise, At: evidence.InstantOf(n.clock.Now().Add(-time.Hour))}); err != nil {
+	// Revoking one of them makes each bundle it signed fail; no single administrator may do that.
+	used := receiptOf(t, after).Key
+	wantCode(t, n.RevokeKey(t.Context(), secretAdm, evidence.KeyRevocation{Fingerprint: used, Reason: evidence.ReasonCompromise}), notary.CodeForbidden)
+	n.wantPassed(t, depositor, after.Number, notary.BundleOptions{})
+}
+
+func (n *node) registerKey(t *testing.T, account string, edit func(*evidence.Key)) evidence.Key {
+	t.Helper()
+	k := evidence.Key{Organisation: "org-a", Account: account, SPKI: newKey(t).Public().(interface{ SPKI() []byte }).SPKI(),
+		Use: evidence.UseAuthentication, NotAfter: evidence.InstantOf(n.clock.Now().Add(24 * time.Hour))}
+	edit(&k)
+	k, err := n.RegisterKey(t.Context(), secretAdm, k)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if r := n.verify(t, depositor, after.Number, notary.BundleOptions{}); r.Verdict == evidence.Passed {
-		t.Error("a bundle signed with a revoked key passes")
+	return k
+}
+
+// TestRevocationTime: a key is revoked from a time of its use on, also before it has begun.
+func TestRevocationTime(t *testing.T) {
+	n := newNode(t)
+	n.register(t, "org-a", notary.Account{ID: "acc"})
+	begins := evidence.InstantOf(n.clock.Now().Add(time.Hour))
+	k := n.registerKey(t, "acc", func(k *evidence.Key) { k.NotBefore = begins })
+	early := evidence.KeyRevocation{Fingerprint: k.Fingerprint, Reason: evidence.ReasonCompromise, At: begins - 1}
+	if e := wantCode(t, n.RevokeKey(t.Context(), secretAdm, early), notary.CodeFieldInvalid); e.Field != "at" {
+		t.Errorf("field %q", e.Field)
+	}
+	_, err := n.AuthenticationKey(k.Fingerprint.String())
+	wantCode(t, err, notary.CodeKeyNotInUse)
+	if err := n.RevokeKey(t.Context(), secretAdm, evidence.KeyRevocation{Fingerprint: k.Fingerprint, Reason: evidence.ReasonCompromise}); err != nil {
+		t.Fatal(err)
+	}
+	n.clock.add(2 * time.Hour)
+	_, err = n.AuthenticationKey(k.Fingerprint.String())
+	wantCode(t, err, notary.CodeKeyRevoked)
+}
+
+// TestLaggingClock: keys work, and stop working, at once also while the machine's clock is behind the log.
+func TestLaggingClock(t *testing.T) {
+	n := newNode(t)
+	n.register(t, "org-a", notary.Account{ID: "acc"})
+	n.clock.add(-time.Hour)
+	k := n.registerKey(t, "acc", func(*evidence.Key) {})
+	if _, err := n.AuthenticationKey(k.Fingerprint.String()); err != nil {
+		t.Errorf("a new key: %v", err)
+	}
+	if err := n.RevokeKey(t.Context(), secretAdm, evidence.KeyRevocation{Fingerprint: k.Fingerprint, Reason: evidence.ReasonCompromise}); err != nil {
+		t.Fatal(err)
+	}
+	_, err := n.AuthenticationKey(k.Fingerprint.String())
+	wantCode(t, err, notary.CodeKeyRevoked)
+}
+
+// TestAdministratorsStayApart: a password and keys come with an account, so that changing what it may do would give its
+// holder another's power.
+func TestAdministratorsStayApart(t *testing.T) {
+	n := newNode(t)
+	n.register(t, "org-a", notary.Account{ID: "user", Roles: []notary.Role{notary.RoleDepositor}},
+		notary.Account{ID: "plain"}, notary.Account{ID: "admin", Roles: []notary.Role{notary.RoleSecurityAdmin}})
+	change := func(by notary.Actor, id string, roles ...notary.Role) error {
+		return n.RegisterOfficer(t.Context(), by, notary.Account{ID: id, Organisation: "org-a", Kind: evidence.AccountSystem, Roles: roles})
+	}
+	size := n.log.Latest().Size
+	for _, err := range []error{
+		change(peopleAdm, "user", notary.RoleSystemAdmin), change(peopleAdm, "plain", notary.RoleAuditAdmin),
+		change(peopleAdm, "admin", notary.RoleDepositor), change(peopleAdm, "admin"), change(peopleAdm, "admin", notary.RoleSystemAdmin),
+	} {
+		if e := wantCode(t, err, notary.CodeRoleConflict); e.Field != "roles" {
+			t.Errorf("field %q", e.Field)
+		}
+	}
+	self := peopleAdm
+	self.Account = "admin"
+	wantCode(t, change(self, "admin", notary.RoleSecurityAdmin), notary.CodeForbidden)
+	if n.log.Latest().Size != size {
+		t.Error("something refused is in the log")
+	}
+	if err := change(peopleAdm, "user", notary.RoleNotary); err != nil {
+		t.Error(err)
+	}
+	if err := change(peopleAdm, "admin", notary.RoleSecurityAdmin); err != nil {
+		t.Error(err)
 	}
 }
