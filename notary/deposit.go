@@ -16,7 +16,8 @@ import (
 const uploadPatience = 10 * time.Second
 
 // DepositFile preserves the bytes of content. They are in the vault, and the statement about them in the log, both
-// durably, when it returns. After an error nothing is left, unless the error says that the log stopped.
+// durably, when it returns. After an error nothing is left, unless the error says that the log stopped or comes from
+// making the answer: then the deposit may stand, and repeating it with its idempotency key tells.
 func (s *Service) DepositFile(ctx context.Context, by Actor, d FileDeposit, content io.Reader) (*Deposit, error) {
 	deposit, err := s.depositFile(ctx, by, d, content)
 	err = errorOf(err)

@@ -254,11 +254,14 @@ func keyRevokeCommand() *cobra.Command {
 		Short: "Revoke a user's key",
 		Args:  exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			from := time.Now()
-			if err := parseTime("at", at, &from); err != nil {
-				return usageError{err}
+			revocation := wire.Revocation{Reason: evidence.RevocationReason(reason)} // without a time: now, by the server's clock
+			if at != "" {
+				var from time.Time
+				if err := parseTime("at", at, &from); err != nil {
+					return usageError{err}
+				}
+				revocation.At = evidence.InstantOf(from)
 			}
-			revocation := wire.Revocation{Reason: evidence.RevocationReason(reason), At: evidence.InstantOf(from)}
 			return administer(cmd, &c, false,
 				func(s *client.Client) (string, error) {
 					return args[0], s.RevokeKey(cmd.Context(), args[0], revocation)
