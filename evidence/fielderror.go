@@ -10,7 +10,7 @@ const (
 	FieldRequired  = "FIELD_REQUIRED"  // absent, but must be there
 	FieldForbidden = "FIELD_FORBIDDEN" // there, but has no place in this type of statement
 	FieldTooLong   = "FIELD_TOO_LONG"
-	FieldText      = "FIELD_TEXT"   // not UTF-8, control characters, or characters that change reading direction
+	FieldText      = "FIELD_TEXT"   // not UTF-8, control characters, invisible characters, or blanks where none may be
 	FieldFormat    = "FIELD_FORMAT" // does not have the required form
 	FieldValue     = "FIELD_VALUE"  // well formed, but not one of the allowed values
 	FieldRange     = "FIELD_RANGE"  // number or time out of range

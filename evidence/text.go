@@ -15,8 +15,7 @@ const (
 	maxParagraph = 12288 // committed free text, as 4,096 Chinese characters
 )
 
-// line checks one line of text: UTF-8, bounded, no control characters, no characters that reorder or hide text, no
-// blank at either end.
+// line checks one line of text: UTF-8, bounded, no control characters, no invisible characters, no blank at either end.
 func (p *problems) line(field, value string, limit int) {
 	if !p.text(field, value, limit, false) {
 		return
@@ -47,7 +46,7 @@ func (p *problems) text(field, value string, limit int, paragraph bool) bool {
 			p.add(field, FieldText, fmt.Sprintf("含控制字符 U+%04X。", r), fmt.Sprintf("contains the control character U+%04X", r))
 			return false
 		case hides(r):
-			p.add(field, FieldText, fmt.Sprintf("含改变文字方向或不可见的字符 U+%04X。", r), fmt.Sprintf("contains U+%04X, which reorders or hides text", r))
+			p.add(field, FieldText, fmt.Sprintf("含不可见或改变文字方向的字符 U+%04X。", r), fmt.Sprintf("contains U+%04X, which is invisible or reorders text", r))
 			return false
 		}
 		i += n
@@ -55,14 +54,23 @@ func (p *problems) text(field, value string, limit int, paragraph bool) bool {
 	return true
 }
 
-// hides reports whether r changes the reading direction, breaks a line unseen, or is the byte order mark: with these
-// a text can look like another.
+// hidden are the characters that show nothing of their own: they change the reading direction, break a line unseen,
+// join, part or tag other characters, or are ignored. With these a text can look like another. They are those that
+// Unicode calls Default_Ignorable_Code_Point, the separators of lines and paragraphs and the annotation marks; variation
+// selectors, which choose the glyph of an ideograph in names (U+E0100 to U+E01EF) or of a sign, are text.
+var hidden = [][2]rune{
+	{0xad, 0xad}, {0x34f, 0x34f}, {0x61c, 0x61c}, {0x115f, 0x1160}, {0x17b4, 0x17b5}, {0x180e, 0x180e}, // soft hyphen, joiners, fillers
+	{0x200b, 0x200f}, {0x2028, 0x202e}, {0x2060, 0x206f}, // of no width, marks, separators, embeddings, isolates
+	{0x3164, 0x3164}, {0xfeff, 0xfeff}, {0xffa0, 0xffa0}, {0xfff0, 0xfffb}, // fillers, byte order mark, annotations
+	{0x1bca0, 0x1bca3}, {0x1d173, 0x1d17a}, // controls of shorthand and of music
+	{0xe0000, 0xe00ff}, {0xe01f0, 0xe0fff}, // tags, and what is kept for their like
+}
+
 func hides(r rune) bool {
-	switch {
-	case r == 0x061c, r == 0x200e, r == 0x200f, r == 0xfeff, // direction marks, byte order mark
-		r >= 0x2028 && r <= 0x202e, // separators of lines and paragraphs, embeddings and overrides
-		r >= 0x2066 && r <= 0x2069: // isolates
-		return true
+	for _, h := range hidden {
+		if r <= h[1] {
+			return r >= h[0]
+		}
 	}
 	return false
 }
@@ -118,8 +126,8 @@ func lowerName(s string, dashes bool) bool {
 	return true
 }
 
-// ValidateFileName checks the name of a file: no path parts, no control characters, no characters that reorder text,
-// 1 to 255 bytes. The error is a [FieldErrors] for the given field.
+// ValidateFileName checks the name of a file: no path parts, no control characters, no invisible characters, not only
+// blanks, 1 to 255 bytes. The error is a [FieldErrors] for the given field.
 func ValidateFileName(field, name string) error {
 	var p problems
 	p.fileName(field, name)
@@ -132,6 +140,8 @@ func (p *problems) fileName(field, name string) {
 		p.required(field)
 	case strings.ContainsAny(name, `/\`) || name == "." || name == "..":
 		p.add(field, NamePath, "文件名不应含路径。", "must be a file name without path")
+	case strings.TrimSpace(name) == "":
+		p.add(field, FieldText, "文件名不应只含空白。", "must not be blank")
 	default:
 		p.text(field, name, maxName, false)
 	}

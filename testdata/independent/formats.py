@@ -94,7 +94,9 @@ def verify_sm2(spki: bytes, message: bytes, signature: bytes) -> bool:
 
 # ---- section 1.1: JSON ------------------------------------------------------------------------------------------------
 
-BAD_CHARACTER = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+BAD_CHARACTER = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff"
+    "\uffa0\ufff0-\ufffb\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e00ff\U000e01f0-\U000e0fff]")
 
 
 def canonical(value: Any) -> bytes:
@@ -361,7 +363,7 @@ def read_statement(data: bytes) -> dict:
 def file_name(v: Any) -> None:
     """A file name without path parts."""
     text(255)(v)
-    need(v not in (".", "..") and not re.search(r"[/\\]", v), "file name")
+    need(v not in (".", "..") and v.strip() and not re.search(r"[/\\]", v), "file name")
 
 
 def read_disclosures(data: bytes) -> list[dict]:
