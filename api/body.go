@@ -13,15 +13,30 @@ import (
 type bodyKind int
 
 const (
-	bodyNone   bodyKind = iota // no body is expected; one that is sent is refused
-	bodySmall                  // one JSON value or form, whole in memory
-	bodyBatch                  // up to MaxBatchLines lines, whole in memory
-	bodyStream                 // a file, never in memory
+	bodyNone  bodyKind = iota // no body is expected; one that is sent is refused
+	bodySmall                 // one JSON value or form, whole in memory
+	bodyBatch                 // up to MaxBatchLines lines, whole in memory
+	bodyFile                  // a file, never in memory
+	bodyForm                  // a form with a file, never in memory
 )
 
-// limitBody bounds the body of the request by size and, for streams, by pace.
+// formOverhead is what a form may have beside its file, in bytes: metadata, boundaries and the headers of the parts.
+const formOverhead = maxMetadata + 64<<10
+
+// limitBody refuses an encoded body, and bounds it by size and, for transfers, by pace.
 func (s *Server) limitBody(c echo.Context, kind bodyKind) error {
 	r := c.Request()
+	if len(r.TransferEncoding) > 0 && r.ProtoMajor == 1 {
+		// Package http drops a Content-Length that came beside the chunks, so it cannot be refused here. What makes the
+		// pair dangerous is a proxy that took the length for the truth and sends the rest as the next request; without a
+		// next request on this connection there is no harm (RFC 9112 §6.1).
+		c.Response().Header().Set("Connection", "close")
+	}
+	if kind != bodyNone {
+		if err := checkPlain(r.Header.Get("Content-Encoding")); err != nil {
+			return err
+		}
+	}
 	var limit int64
 	switch kind {
 	case bodyNone:
@@ -33,10 +48,15 @@ func (s *Server) limitBody(c echo.Context, kind bodyKind) error {
 		limit = s.limits.SmallBody
 	case bodyBatch:
 		limit = s.limits.BatchBody
-	case bodyStream:
+	case bodyFile:
 		limit = s.limits.FileBody
+	case bodyForm:
+		limit = s.limits.FileBody + formOverhead
 	}
 	if r.ContentLength > limit {
+		if kind == bodyFile || kind == bodyForm {
+			return contentTooLarge(s.limits.FileBody)
+		}
 		return &http.MaxBytesError{Limit: limit}
 	}
 	// The request is copied: the server looks at the body of its own one to see whether a caller that waits for "100

@@ -1,6 +1,8 @@
 package api
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -54,11 +56,31 @@ func bodyError(err error) error {
 func decodeJSON(data []byte, v any) error {
 	err := json.Unmarshal(data, v, json.RejectUnknownMembers(true))
 	if err == nil {
-		return nil
+		return checkSaying(data)
 	}
 	f := explainJSON(err)
 	f.err = err
 	return f
+}
+
+// checkSaying refuses what a valid JSON text leaves unsaid where a caller will think it has said something: null in
+// place of a value, and an idempotency key without a character, which would protect nothing.
+func checkSaying(data []byte) error {
+	if !bytes.Contains(data, []byte("null")) && !bytes.Contains(data, []byte(`""`)) {
+		return nil // nearly always
+	}
+	d := jsontext.NewDecoder(bytes.NewReader(data))
+	for {
+		t, err := d.ReadToken()
+		if err != nil {
+			return nil // the end
+		}
+		where := string(d.StackPointer())
+		if t.Kind() == 'n' || where == "/idempotencyKey" && t.Kind() == '"' && t.String() == "" {
+			return &failure{code: codeJSON, field: where,
+				zh: "JSON 中有空值，无内容的成员请省略：" + cmp.Or(where, "/") + "。", en: "The JSON has an empty value; leave the member out: " + cmp.Or(where, "/") + "."}
+		}
+	}
 }
 
 // explainJSON says where a JSON text is wrong and, without naming types of this program, how.
@@ -123,6 +145,9 @@ func checkQuery(u *url.URL, known []string) error {
 		}
 		if len(values) > 1 {
 			return &failure{code: codeQuery, field: name, zh: "查询参数只能出现一次：" + name + "。", en: "Query parameter given twice: " + name + "."}
+		}
+		if values[0] == "" { // most likely a variable that was not set, and not the wish to find everything
+			return &failure{code: codeQuery, field: name, zh: "查询参数不能为空：" + name + "。", en: "Query parameter without a value: " + name + "."}
 		}
 	}
 	return nil

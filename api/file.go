@@ -3,11 +3,13 @@ package api
 import (
 	"encoding/base64"
 	"errors"
+	"fmt"
 	"io"
 	"mime"
 	"mime/multipart"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/labstack/echo/v4"
 
@@ -67,7 +69,16 @@ func readMetadataPart(parts *multipart.Reader, metadata *wire.FileMetadata) erro
 	if len(data) > maxMetadata {
 		return metadataTooLarge()
 	}
-	return decodeJSON(data, metadata)
+	return decodeMetadata("metadata", data, metadata)
+}
+
+// decodeMetadata decodes what was found in place. An error about the whole names the place.
+func decodeMetadata(place string, data []byte, metadata *wire.FileMetadata) error {
+	err := decodeJSON(data, metadata)
+	if f, ok := errors.AsType[*failure](err); ok && f.field == "" {
+		f.field = place
+	}
+	return err
 }
 
 func metadataTooLarge() error {
@@ -89,7 +100,21 @@ func nextPart(parts *multipart.Reader, name string) (*multipart.Part, error) {
 		return nil, badForm(printable(part.FormName()), "表单依次只能有 metadata 与 file 两部分。",
 			"The form must have the parts metadata and file, in this order.")
 	}
-	return part, nil
+	if err := checkPlain(part.Header.Get("Content-Encoding")); err != nil {
+		return nil, err
+	}
+	return part, checkUntransferred(part)
+}
+
+// checkUntransferred refuses a part in a transfer encoding, which RFC 7578 §4.7 has done away with. Its bytes would be
+// preserved encoded, and what their sender holds would never fit them.
+func checkUntransferred(part *multipart.Part) error {
+	switch encoding := strings.ToLower(part.Header.Get("Content-Transfer-Encoding")); encoding {
+	case "", "binary", "8bit", "7bit":
+		return nil
+	}
+	return badForm("Content-Transfer-Encoding", "不接受 Content-Transfer-Encoding：请发送未经编码的内容。",
+		"No Content-Transfer-Encoding is accepted: send the content as it is.")
 }
 
 // partError tells a broken form from a broken connection. A form that is cut off inside a boundary gives a wrapped
@@ -187,19 +212,19 @@ func (s *Server) depositRaw(c echo.Context) error {
 }
 
 func readMetadataHeader(h http.Header, metadata *wire.FileMetadata) error {
-	encoded := h.Get(metadataHeader)
-	if encoded == "" {
+	if len(h[metadataHeader]) == 0 {
 		return nil
 	}
+	encoded := h.Get(metadataHeader)
 	data, err := base64.RawURLEncoding.Strict().DecodeString(encoded)
-	if err != nil {
+	if err != nil || len(data) == 0 {
 		return &failure{code: codeHeader, field: metadataHeader,
 			zh: metadataHeader + " 须为不带填充的 base64url。", en: metadataHeader + " must be base64url without padding."}
 	}
 	if len(data) > maxMetadata {
 		return metadataTooLarge()
 	}
-	return decodeJSON(data, metadata)
+	return decodeMetadata(metadataHeader, data, metadata)
 }
 
 // depositFile is the common end of both ways in.
@@ -212,7 +237,7 @@ func (s *Server) depositFile(c echo.Context, m wire.FileMetadata, content io.Rea
 		Name: m.Name, MediaType: m.MediaType, Case: m.Case, Correlation: m.Correlation,
 		Provenance: m.Provenance, Private: m.Private, Related: m.Related, IdempotencyKey: key,
 		ExpectSM3: m.SM3, ExpectSHA256: m.SHA256, ExpectSize: m.Size,
-	}, &contentReader{content})
+	}, &contentReader{content, s.limits.FileBody, s.limits.FileBody})
 	if err != nil {
 		return err
 	}
@@ -232,11 +257,19 @@ func agree(field string, given *evidence.Digest, header evidence.Digest) error {
 	return nil
 }
 
-// contentReader names the failures of reading, so that they come out as what they are wherever they surface.
-type contentReader struct{ r io.Reader }
+// contentReader bounds a file and names the failures of reading it, so that they come out as what they are wherever
+// they surface.
+type contentReader struct {
+	r           io.Reader
+	left, limit int64 // bytes
+}
 
 func (c *contentReader) Read(b []byte) (int, error) {
 	n, err := c.r.Read(b)
+	c.left -= int64(n)
+	if _, over := errors.AsType[*http.MaxBytesError](err); over || c.left < 0 {
+		return n, contentTooLarge(c.limit)
+	}
 	if err == nil || err == io.EOF {
 		return n, err
 	}
@@ -244,6 +277,11 @@ func (c *contentReader) Read(b []byte) (int, error) {
 		return n, err
 	}
 	return n, bodyError(err)
+}
+
+func contentTooLarge(limit int64) error {
+	return &failure{code: notary.CodeContentTooLarge, field: "content",
+		zh: fmt.Sprintf("文件超过上限 %d 字节。", limit), en: fmt.Sprintf("The file is larger than the limit of %d bytes.", limit)}
 }
 
 // created answers a deposit with its receipt. A repetition is answered as the first deposit was, so that a client that

@@ -11,10 +11,11 @@ import (
 	"strings"
 
 	"cunzheng/evidence"
+	"cunzheng/notary"
 )
 
 // singleHeaders may stand once in a request. A second copy is how requests are smuggled past a check.
-var singleHeaders = []string{"Authorization", "Content-Type", "Idempotency-Key", "Cunzheng-Metadata", "Range", "If-Range", "If-None-Match"}
+var singleHeaders = []string{"Authorization", "Content-Type", "Idempotency-Key", "Cunzheng-Metadata", "Range", "If-Range", "If-None-Match", "Content-Encoding"}
 
 func checkSingleHeaders(h http.Header) error {
 	for _, name := range singleHeaders {
@@ -92,42 +93,70 @@ func badIdempotencyKey() error {
 type digests struct{ sm3, sha256 evidence.Digest }
 
 // expectedDigests reads Content-Digest and Repr-Digest (RFC 9530): a dictionary of algorithm=:base64:. Both mean the
-// same here, as content is never encoded. Algorithms other than sm3 and sha-256 are ignored, as the RFC asks.
+// same here, as content is never encoded. Algorithms other than sm3 and sha-256 are ignored beside one of these, as the
+// RFC asks; alone they are refused, for a caller that gives a digest expects it to be checked.
 func expectedDigests(h http.Header) (digests, error) {
 	var d digests
+	unchecked := "" // the header with an algorithm nobody here computes
 	for _, name := range []string{"Content-Digest", "Repr-Digest"} {
 		for _, line := range h.Values(name) {
 			for item := range strings.SplitSeq(line, ",") {
-				if err := d.add(name, strings.TrimSpace(item)); err != nil {
+				known, err := d.add(name, strings.TrimSpace(item))
+				if err != nil {
 					return digests{}, err
+				}
+				if !known {
+					unchecked = name
 				}
 			}
 		}
 	}
+	if unchecked != "" && d.sm3.IsZero() && d.sha256.IsZero() {
+		return digests{}, badDigestHeader(unchecked)
+	}
 	return d, nil
 }
 
-func (d *digests) add(header, item string) error {
+func badDigestHeader(header string) error {
+	return &failure{code: codeDigestHeader, field: header,
+		zh: header + " 须含 sm3=:…: 或 sha-256=:…:，值为 32 字节的 Base64。",
+		en: header + " must hold sm3=:…: or sha-256=:…: with the Base64 of 32 bytes."}
+}
+
+// add takes over one item of header. It reports whether its algorithm is one that is checked.
+func (d *digests) add(header, item string) (known bool, _ error) {
 	algorithm, value, ok := strings.Cut(item, "=")
 	target := map[string]*evidence.Digest{"sm3": &d.sm3, "sha-256": &d.sha256}[algorithm]
 	if ok && algorithm != "" && target == nil {
-		return nil
+		return false, nil
 	}
 	encoded, framed := strings.CutPrefix(value, ":")
 	encoded, closed := strings.CutSuffix(encoded, ":")
 	sum, err := base64.StdEncoding.Strict().DecodeString(encoded)
 	if target == nil || !framed || !closed || err != nil || len(sum) != 32 {
-		return &failure{code: codeDigestHeader, field: header,
-			zh: header + " 须为 sm3=:…: 或 sha-256=:…:，值为 32 字节的 Base64。",
-			en: header + " must be sm3=:…: or sha-256=:…: with the Base64 of 32 bytes."}
+		return true, badDigestHeader(header)
 	}
 	value32 := evidence.Digest(sum)
+	if value32.IsZero() { // the zero value stands for none given further down
+		return true, &failure{code: notary.CodeDigestMismatch, field: header,
+			zh: header + " 中的 " + algorithm + " 全为零，与任何内容都不符。", en: "The " + algorithm + " in " + header + " is all zero and fits no content."}
+	}
 	if !target.IsZero() && *target != value32 {
-		return &failure{code: codeDigestHeader, field: header,
+		return true, &failure{code: codeDigestHeader, field: header,
 			zh: "请求头给出了两个不同的 " + algorithm + " 值。", en: "The headers give two different values for " + algorithm + "."}
 	}
 	*target = value32
-	return nil
+	return true, nil
+}
+
+// checkPlain refuses content in a coding (RFC 9110 §8.4): what is hashed and preserved are the bytes as they are sent,
+// and a caller that names a coding means others.
+func checkPlain(coding string) error {
+	if coding == "" || strings.EqualFold(coding, "identity") {
+		return nil
+	}
+	return &failure{code: codeMediaType, field: "Content-Encoding",
+		zh: "不接受 Content-Encoding：请发送未经编码的内容。", en: "No Content-Encoding is accepted: send the content as it is."}
 }
 
 // byteRange is what a Range header asks for, resolved against the size of the content.

@@ -54,6 +54,7 @@ func TestExpectedDigests(t *testing.T) {
 	value := strings.Repeat("\x07", 32)
 	encoded := base64.StdEncoding.EncodeToString([]byte(value))
 	other := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("\x08", 32)))
+	zero := base64.StdEncoding.EncodeToString(make([]byte, 32))
 	seven := evidence.Digest([]byte(value))
 	for _, test := range []struct {
 		name        string
@@ -66,7 +67,11 @@ func TestExpectedDigests(t *testing.T) {
 		{name: "both", headers: []string{"Content-Digest", "sm3=:" + encoded + ":, sha-256=:" + encoded + ":"}, sm3: seven, sha256: seven},
 		{name: "two headers", headers: []string{"Content-Digest", "sm3=:" + encoded + ":", "Repr-Digest", "sha-256=:" + encoded + ":"}, sm3: seven, sha256: seven},
 		{name: "the same twice", headers: []string{"Content-Digest", "sm3=:" + encoded + ":", "Repr-Digest", "sm3=:" + encoded + ":"}, sm3: seven},
-		{name: "unknown algorithm", headers: []string{"Content-Digest", "sha-512=:AAAA:"}},
+		{name: "unknown algorithm alone", headers: []string{"Content-Digest", "sha-512=:AAAA:"}, bad: true},
+		{name: "unknown algorithms in both", headers: []string{"Content-Digest", "sha-512=:AAAA:", "Repr-Digest", "md5=:AAAA:"}, bad: true},
+		{name: "unknown algorithm beside a known one", headers: []string{"Content-Digest", "sha-512=:AAAA:, sm3=:" + encoded + ":"}, sm3: seven},
+		{name: "unknown algorithm, known one in the other header", headers: []string{"Content-Digest", "sha-512=:AAAA:", "Repr-Digest", "sm3=:" + encoded + ":"}, sm3: seven},
+		{name: "all zero", headers: []string{"Content-Digest", "sm3=:" + zero + ":"}, bad: true},
 		{name: "contradiction", headers: []string{"Content-Digest", "sm3=:" + encoded + ":", "Repr-Digest", "sm3=:" + other + ":"}, bad: true},
 		{name: "hexadecimal", headers: []string{"Content-Digest", "sm3=" + strings.Repeat("07", 32)}, bad: true},
 		{name: "too short", headers: []string{"Content-Digest", "sm3=:AAAA:"}, bad: true},

@@ -68,7 +68,7 @@ func explain(err error) (code, zh, en, field, existing string, retry time.Durati
 		return codeBodyTooLarge, fmt.Sprintf("请求正文超过上限 %d 字节。", tooLarge.Limit),
 			fmt.Sprintf("The request body is larger than the limit of %d bytes.", tooLarge.Limit), "", "", 0
 	}
-	if n, ok := errors.AsType[*notary.Error](err); ok {
+	if n, ok := errors.AsType[*notary.Error](err); ok && !(n.Code == notary.CodeInternal && isAborted(err)) {
 		return n.Code, n.ZH, n.EN, n.Field, n.Existing, n.Retry
 	}
 	if h, ok := errors.AsType[*echo.HTTPError](err); ok {
@@ -77,10 +77,16 @@ func explain(err error) (code, zh, en, field, existing string, retry time.Durati
 	if errors.Is(err, ErrNotFound) {
 		return codeNoSuchPath, "", "", "", "", 0
 	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if isAborted(err) {
 		return codeAborted, "", "", "", "", 0
 	}
 	return codeInternal, "", "", "", "", 0
+}
+
+// isAborted reports whether the request was given up: its caller left, or closed its half of the connection, or the
+// server was stopped.
+func isAborted(err error) bool {
+	return errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded)
 }
 
 // routerCode maps the few errors echo's router makes itself.

@@ -115,10 +115,23 @@ func TestBadRequests(t *testing.T) {
 		{"bad flag", get, "/v1/evidence/X/bundle?content=yes", "", nil, 400, codeQuery, "content"},
 		{"body with GET", get, "/v1/evidence", "{}", nil, 400, codeBodyUnexpected, ""},
 		{"metadata is not base64url", put, "/v1/evidence/files/a", "x", []string{metadataHeader, "{}"}, 400, codeHeader, metadataHeader},
-		{"metadata is not JSON", put, "/v1/evidence/files/a", "x", []string{metadataHeader, "eA"}, 400, codeJSON, ""},
+		{"metadata is not JSON", put, "/v1/evidence/files/a", "x", []string{metadataHeader, "eA"}, 400, codeJSON, metadataHeader},
+		{"metadata is null", put, "/v1/evidence/files/a", "x", []string{metadataHeader, "bnVsbA"}, 400, codeJSON, metadataHeader},
+		{"metadata is empty", put, "/v1/evidence/files/a", "x", []string{metadataHeader, ""}, 400, codeHeader, metadataHeader},
+		{"null for a member of metadata", put, "/v1/evidence/files/a", "x", []string{metadataHeader, "eyJzbTMiOm51bGx9"}, 400, codeJSON, "/sm3"},
 		{"names differ", put, "/v1/evidence/files/a", "x", []string{metadataHeader, "eyJuYW1lIjoiYiJ9"}, 400, codeContradiction, "name"},
 		{"sizes differ", put, "/v1/evidence/files/a", "x", []string{metadataHeader, "eyJzaXplIjoyfQ"}, 400, codeContradiction, "size"},
 		{"bad digest header", put, "/v1/evidence/files/a", "x", []string{"Content-Digest", "sm3=abc"}, 400, codeDigestHeader, "Content-Digest"},
+		{"digest of zeros", put, "/v1/evidence/files/a", "x", []string{"Content-Digest", "sm3=:" + strings.Repeat("A", 43) + "=:"}, 422, notary.CodeDigestMismatch, "Content-Digest"},
+		{"digest in another algorithm", put, "/v1/evidence/files/a", "x", []string{"Content-Digest", "sha-512=:AAAA:"}, 400, codeDigestHeader, "Content-Digest"},
+		{"compressed", put, "/v1/evidence/files/a", "x", []string{"Content-Encoding", "gzip"}, 415, codeMediaType, "Content-Encoding"},
+		{"two codings", put, "/v1/evidence/files/a", "x", []string{"Content-Encoding", "identity", "Content-Encoding", "gzip"}, 400, codeHeader, "Content-Encoding"},
+		{"compressed batch", post, "/v1/evidence/batch", "x", []string{"Content-Type", lineType, "Content-Encoding", "br"}, 415, codeMediaType, "Content-Encoding"},
+		{"null", post, digests, "null", []string{"Content-Type", jsonType}, 400, codeJSON, ""},
+		{"null for a digest", post, digests, `{"sm3":null}`, []string{"Content-Type", jsonType}, 400, codeJSON, "/sm3"},
+		{"null deep inside", post, digests, `{"sm3":"` + aDigest + `","private":{"a":"b"},"provenance":{"tool":null}}`, []string{"Content-Type", jsonType}, 400, codeJSON, "/provenance/tool"},
+		{"empty idempotency key", post, digests, `{"sm3":"` + aDigest + `","idempotencyKey":""}`, []string{"Content-Type", jsonType}, 400, codeJSON, "/idempotencyKey"},
+		{"query parameter without a value", get, "/v1/evidence?case=", "", nil, 400, codeQuery, "case"},
 		{"no file name", put, "/v1/evidence/files/", "x", nil, 404, codeNoSuchPath, ""},
 		{"no boundary", post, "/v1/evidence/files", "x", []string{"Content-Type", "multipart/form-data"}, 400, codeMultipart, "Content-Type"},
 		{"not a form", post, "/v1/evidence/files", "x", []string{"Content-Type", jsonType}, 415, codeMediaType, "Content-Type"},
@@ -185,6 +198,10 @@ func TestBadForms(t *testing.T) {
 		{"metadata twice", []string{metadata, metadata, file}, codeMultipart},
 		{"file twice", []string{metadata, file, file}, codeMultipart},
 		{"something after", []string{metadata, file, formPart("x", "", "y")}, codeMultipart},
+		{"null for metadata", []string{formPart("metadata", "", "null"), file}, codeJSON},
+		{"empty metadata", []string{formPart("metadata", "", ""), file}, codeJSON},
+		{"compressed file", []string{metadata, "Content-Encoding: gzip\r\n" + file}, codeMediaType},
+		{"file in base64", []string{metadata, "Content-Transfer-Encoding: base64\r\n" + file}, codeMultipart},
 		{"broken metadata", []string{formPart("metadata", "", `{"name":`), file}, codeJSON},
 		{"unknown metadata", []string{formPart("metadata", "", `{"owner":"x"}`), file}, codeJSON},
 		{"metadata too large", []string{formPart("metadata", "", strings.Repeat(" ", 60<<10)), file}, codeMetadataTooLarge},
@@ -194,6 +211,9 @@ func TestBadForms(t *testing.T) {
 			p := e.do(t, notary.RoleDepositor, post, "/v1/evidence/files", body, "Content-Type", mediaType).problem(t)
 			if p.Code != test.code {
 				t.Errorf("got %s (%s), want %s", p.Code, p.DetailEN, test.code)
+			}
+			if p.Field == "" && strings.Contains(test.name, "metadata") {
+				t.Errorf("%s names no field", p.Code)
 			}
 		})
 	}
@@ -230,12 +250,22 @@ func TestFileTooLarge(t *testing.T) {
 		if err != nil {
 			continue // the server closed while we were still sending: also an answer
 		}
-		readAnswer(t, response).wantProblem(t, http.StatusRequestEntityTooLarge, codeBodyTooLarge)
+		readAnswer(t, response).wantProblem(t, http.StatusRequestEntityTooLarge, notary.CodeContentTooLarge)
 	}
+	metadata := formPart("metadata", "", `{"case":"C"}`)
+	fits, mediaType := form(metadata, formPart("file", "a", big[:1<<20]))
+	over, _ := form(metadata, formPart("file", "a", big))
+	far, _ := form(metadata, formPart("file", "a", big+big))
+	for _, body := range []string{over, far} {
+		e.do(t, notary.RoleDepositor, post, "/v1/evidence/files", body, "Content-Type", mediaType).
+			wantProblem(t, http.StatusRequestEntityTooLarge, notary.CodeContentTooLarge)
+	}
+	if n := e.stored(); n != 0 {
+		t.Fatalf("%d deposits were made", n)
+	}
+	e.wantClean(t)
 	e.do(t, notary.RoleDepositor, put, "/v1/evidence/files/fits", big[:1<<20]).want(t, http.StatusCreated)
-	if n := e.stored(); n != 1 {
-		t.Fatalf("%d deposits were made, want 1", n)
-	}
+	e.do(t, notary.RoleDepositor, post, "/v1/evidence/files", fits, "Content-Type", mediaType).want(t, http.StatusCreated)
 }
 
 func TestBatchLimits(t *testing.T) {
@@ -269,7 +299,7 @@ func TestBatchLines(t *testing.T) {
 	e := start(t, nil)
 	good := `{"sm3":"` + aDigest + `"}`
 	lines := []string{good, `{"sm3":`, good + "\r", "", `{"sm3":"ab"}`, `{"x":1}`, "null", good + good, "\xff", "{" + strings.Repeat(" ", 60<<10) + "}", good}
-	codes := map[int]string{2: codeJSON, 4: codeJSON, 5: notary.CodeDigestInvalid, 6: codeJSON, 7: notary.CodeDigestInvalid, 8: codeJSON, 9: codeJSON, 10: codeMetadataTooLarge}
+	codes := map[int]string{2: codeJSON, 4: codeJSON, 5: notary.CodeDigestInvalid, 6: codeJSON, 7: codeJSON, 8: codeJSON, 9: codeJSON, 10: codeMetadataTooLarge}
 	for _, end := range []string{"", "\n"} {
 		a := e.do(t, notary.RoleDepositor, post, "/v1/evidence/batch", strings.Join(lines, "\n")+end, "Content-Type", lineType).want(t, http.StatusOK)
 		answers := batchAnswers(t, a.body)

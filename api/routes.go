@@ -48,8 +48,8 @@ var routes = []route{
 	{method: get, path: keySetPath, name: "getTokenKeys", access: public, handle: (*Server).keySet},
 	{method: get, path: serverMetadataPath, name: "getTokenServer", access: public, handle: (*Server).serverMetadata},
 
-	{method: post, path: "/v1/evidence/files", name: "depositForm", access: depositors, body: bodyStream, handle: (*Server).depositForm},
-	{method: put, path: "/v1/evidence/files/:name", name: "depositFile", access: depositors, body: bodyStream, handle: (*Server).depositRaw},
+	{method: post, path: "/v1/evidence/files", name: "depositForm", access: depositors, body: bodyForm, handle: (*Server).depositForm},
+	{method: put, path: "/v1/evidence/files/:name", name: "depositFile", access: depositors, body: bodyFile, handle: (*Server).depositRaw},
 	{method: post, path: "/v1/evidence/digests", name: "depositDigest", access: depositors, body: bodySmall, handle: (*Server).depositDigest},
 	{method: post, path: "/v1/evidence/batch", name: "depositBatch", access: depositors, body: bodyBatch, handle: (*Server).depositBatch},
 

@@ -84,6 +84,64 @@ func TestCutOffUpload(t *testing.T) {
 	}
 }
 
+// TestHalfClosedUpload holds that a caller who closes its half of the connection, which cannot be told from leaving, is
+// answered that the request was given up, and leaves no trace.
+func TestHalfClosedUpload(t *testing.T) {
+	reached, leave := make(chan struct{}), make(chan struct{})
+	e := start(t, func(o *Options) { o.Evidence = &slowEvidence{o.Evidence, reached, leave} })
+	c := e.dial(t)
+	fmt.Fprint(c, e.head(t, "a.bin", "Content-Length: 5\r\n\r\nhello"))
+	<-reached
+	c.(*net.TCPConn).CloseWrite()
+	close(leave)
+	a := readRaw(t, c)
+	a.wantProblem(t, http.StatusServiceUnavailable, codeAborted)
+	if a.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	if n := e.stored(); n != 0 || e.originals(t) != 0 {
+		t.Errorf("%d entries, %d originals", n, e.originals(t))
+	}
+	e.wantClean(t)
+}
+
+// slowEvidence holds back the end of a file until its caller has left.
+type slowEvidence struct {
+	Evidence
+	reached, leave chan struct{}
+}
+
+func (s *slowEvidence) DepositFile(ctx context.Context, by notary.Actor, d notary.FileDeposit, content io.Reader) (*notary.Deposit, error) {
+	return s.Evidence.DepositFile(ctx, by, d, readerFunc(func(b []byte) (int, error) {
+		n, err := content.Read(b)
+		if err == io.EOF {
+			close(s.reached)
+			<-s.leave
+			<-ctx.Done()
+		}
+		return n, err
+	}))
+}
+
+type readerFunc func(b []byte) (int, error)
+
+func (f readerFunc) Read(b []byte) (int, error) { return f(b) }
+
+// TestSmuggling holds that nothing after a chunked body is taken for a request: a length beside the chunks may have made
+// a proxy see another end.
+func TestSmuggling(t *testing.T) {
+	e := start(t, nil)
+	c := e.dial(t)
+	fmt.Fprint(c, e.head(t, "a.bin", "Content-Length: 40\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n")+"GET /v1/trust HTTP/1.1\r\nHost: x\r\n\r\n")
+	all, err := io.ReadAll(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := bytes.Count(all, []byte("HTTP/1.1 ")); n != 1 || !bytes.HasPrefix(all, []byte("HTTP/1.1 201 ")) {
+		t.Errorf("%d answers: %.300q", n, all)
+	}
+}
+
 // TestStalledUpload holds that a sender that goes silent, or dribbles, is cut off, while one that is merely slow is not.
 func TestStalledUpload(t *testing.T) {
 	e := start(t, func(o *Options) { o.Limits.Stall, o.Limits.MinRate = 300*time.Millisecond, 100 })
