@@ -67,8 +67,11 @@ func VerifyEmbedded(proof []byte, keys []*sm2.PublicKey) (Embedded, error) {
 // headKey is the contract's state key of an anchored head (package chaincode, "State"). It is part of the format and
 // written out here, so that a verifier does not depend on the contract.
 func headKey(origin string, size uint64) string {
-	return fmt.Sprintf("head %s %016x", origin, size)
+	return fmt.Sprintf("%s%s %016x", headPrefix, origin, size)
 }
+
+// headPrefix begins the state keys of anchored heads and of nothing else.
+const headPrefix = "head "
 
 func (b *EmbeddedBlock) wrote(key string, value []byte) bool {
 	want := Write{Key: key, SM3: sm3.Sum(value)}
