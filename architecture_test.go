@@ -62,6 +62,7 @@ var layers = []struct {
 	{"api/token", []string{"crypto"}},
 	{"api/wire", []string{"evidence"}},
 	{"api/client", []string{"crypto", "evidence", "api/wire", "api/token"}},
+	{"deploy", []string{"deploy"}},
 	{"cmd", []string{""}},
 }
 
