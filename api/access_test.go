@@ -1,12 +1,15 @@
 package api
 
 import (
+	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -211,6 +214,78 @@ func TestPasswords(t *testing.T) {
 	if err := login("depositor", "another long password"); err != nil {
 		t.Errorf("after a new password: %v", err)
 	}
+}
+
+// plainRegistry checks passwords without a lock of its own, and can be made to take its time.
+type plainRegistry struct {
+	Registry
+	entered, leave chan struct{} // nil: at once
+}
+
+func (r plainRegistry) Authenticate(_ context.Context, account, given string) (notary.Actor, error) {
+	if r.entered != nil {
+		r.entered <- struct{}{}
+		<-r.leave
+	}
+	if given != password {
+		return notary.Actor{}, &notary.Error{Code: notary.CodeLoginFailed, ZH: "账号或口令有误。", EN: "The account or the password is wrong."}
+	}
+	return r.Actor("", account, "")
+}
+
+// signIn asks for a token, through the proxy on this machine, from an address.
+func (e *env) signIn(t testing.TB, account, password, address string) *answer {
+	t.Helper()
+	form := url.Values{"grant_type": {wire.GrantPassword}, "username": {account}, "password": {password}}
+	return e.do(t, "", post, tokenPath, form.Encode(), "Content-Type", "application/x-www-form-urlencoded", "X-Forwarded-For", address)
+}
+
+// TestGuessing holds that whoever guesses passwords is slowed down, and does not shut out who knows the password.
+func TestGuessing(t *testing.T) {
+	e := start(t, func(o *Options) { o.Registry = plainRegistry{Registry: o.Registry} })
+	for range 5 {
+		e.signIn(t, "depositor", "wrong password", "198.51.100.7").wantProblem(t, 400, notary.CodeLoginFailed)
+	}
+	for range 20 {
+		a := e.signIn(t, "depositor", password, "198.51.100.7")
+		p := a.wantProblem(t, http.StatusTooManyRequests, notary.CodeAccountLocked)
+		if wait := a.Header.Get("Retry-After"); wait != "60" || p.OAuthError != "temporarily_unavailable" {
+			t.Fatalf("Retry-After is %q, error %q", wait, p.OAuthError)
+		}
+	}
+	e.signIn(t, "depositor", password, "192.0.2.1").want(t, http.StatusOK)
+	e.signIn(t, "court", password, "198.51.100.7").want(t, http.StatusOK)
+	e.signIn(t, "court", password, "198.51.100.7, 192.0.2.9").want(t, http.StatusOK)
+	for i := range 44 {
+		e.signIn(t, fmt.Sprint("made up ", i), "wrong password", "198.51.100.7").wantProblem(t, 400, notary.CodeLoginFailed)
+	}
+	e.signIn(t, "made up", "wrong password", "198.51.100.7").want(t, 400)
+	if a := e.signIn(t, "made up", "wrong password", "198.51.100.7"); a.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	} else {
+		a.wantProblem(t, http.StatusTooManyRequests, "TOKEN_BUSY")
+	}
+	if err := e.as(t, "security-administrator").SetPassword(t.Context(), "depositor", password); err != nil {
+		t.Fatal(err)
+	}
+	e.signIn(t, "court", password, "198.51.100.7").want(t, http.StatusOK) // at home there
+}
+
+// TestSignInsWaiting holds that the sign-ins of one address that wait for their password to be checked are few.
+func TestSignInsWaiting(t *testing.T) {
+	entered, leave := make(chan struct{}, 100), make(chan struct{})
+	e := start(t, func(o *Options) { o.Registry = plainRegistry{o.Registry, entered, leave} })
+	var group sync.WaitGroup
+	for i := range 4 {
+		group.Go(func() { e.signIn(t, fmt.Sprint("made up ", i), "wrong password", "198.51.100.7") })
+	}
+	for range 4 {
+		<-entered
+	}
+	e.signIn(t, "depositor", password, "198.51.100.7").wantProblem(t, http.StatusTooManyRequests, "TOKEN_BUSY")
+	close(leave)
+	e.signIn(t, "depositor", password, "192.0.2.1").want(t, http.StatusOK)
+	group.Wait()
 }
 
 func TestRegistryRefusals(t *testing.T) {

@@ -75,6 +75,7 @@ func (s *Server) setPassword(c echo.Context) error {
 	if err := s.registry.SetPassword(c.Request().Context(), requestOf(c).actor, account, body.Password); err != nil {
 		return err
 	}
+	s.signIns.Reset(account)
 	return c.NoContent(http.StatusNoContent)
 }
 

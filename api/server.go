@@ -9,12 +9,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"sync/atomic"
 	"time"
 
 	"github.com/labstack/echo/v4"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"cunzheng/api/signin"
 	"cunzheng/api/token"
 )
 
@@ -32,8 +34,10 @@ type Options struct {
 	// Lifetime of access tokens. Default 15 minutes.
 	Lifetime time.Duration
 
-	Limits Limits      // zero: the defaults
-	TLS    *tls.Config // nil: plain HTTP, for loopback or behind a proxy that ends TLS
+	Limits Limits // zero: the defaults
+	// Proxies are the networks of the proxies in front, whose X-Forwarded-For is believed. Default: loopback.
+	Proxies []netip.Prefix
+	TLS     *tls.Config // nil: plain HTTP, for loopback or behind a proxy that ends TLS
 
 	// Ready reports what the service depends on, for /readyz. Default: nothing, always ready.
 	Ready func(context.Context) []Check
@@ -55,6 +59,8 @@ type Server struct {
 	issuer     *token.Issuer
 	tokens     *token.Verifier
 	assertions *token.AssertionVerifier
+	signIns    *signin.Guard
+	proxies    []netip.Prefix
 	base       string
 
 	version  string
@@ -74,6 +80,8 @@ type Server struct {
 const (
 	rememberedTokens     = 65_536
 	rememberedAssertions = 262_144
+	// assertionShare is what one account may have of them: for minutes to come, more than ten a second.
+	assertionShare = 4096
 )
 
 // New checks o and builds the server. It opens nothing and starts nothing.
@@ -87,11 +95,14 @@ func New(o Options) (*Server, error) {
 	}
 	s := &Server{
 		evidence: o.Evidence, registry: o.Registry, log: o.Log, keys: o.Tokens, base: o.Issuer,
-		version: cmp.Or(o.Version, "dev"), limits: limits, ready: o.Ready, clock: o.Clock, logger: o.Logger, gatherer: o.Gatherer,
+		version: cmp.Or(o.Version, "dev"), limits: limits, ready: o.Ready, clock: o.Clock, logger: o.Logger, gatherer: o.Gatherer, proxies: o.Proxies,
 		batches: make(chan struct{}, limits.Batches),
 	}
 	if s.ready == nil {
 		s.ready = func(context.Context) []Check { return nil }
+	}
+	if s.proxies == nil {
+		s.proxies = loopback
 	}
 	if s.clock == nil {
 		s.clock = time.Now
@@ -128,8 +139,11 @@ func (s *Server) openTokens(o Options) error {
 	if s.tokens, err = token.NewVerifier(o.Issuer, o.Issuer, s.issuer.Lifetime(), s.tokenKey, s.clock, rememberedTokens); err != nil {
 		return err
 	}
+	if s.signIns, err = signin.New(s.clock); err != nil {
+		return err
+	}
 	audiences := append([]string{o.Issuer, o.Issuer + tokenPath}, o.Audiences...)
-	s.assertions, err = token.NewAssertionVerifier(audiences, o.Registry.AuthenticationKey, s.clock, rememberedAssertions)
+	s.assertions, err = token.NewAssertionVerifier(audiences, s.machineKey, s.clock, rememberedAssertions, assertionShare)
 	return err
 }
 

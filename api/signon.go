@@ -1,12 +1,17 @@
 package api
 
 import (
+	"errors"
+	"fmt"
 	"net/url"
+	"time"
 
 	"github.com/labstack/echo/v4"
 
+	"cunzheng/api/signin"
 	"cunzheng/api/token"
 	"cunzheng/api/wire"
+	"cunzheng/crypto/sm2"
 	"cunzheng/notary"
 )
 
@@ -21,6 +26,17 @@ func (s *Server) tokenKey(kid string) (token.PublicKey, bool) {
 		}
 	}
 	return token.PublicKey{}, false
+}
+
+// machineKey finds a machine's key, if it is account's and both may act now.
+func (s *Server) machineKey(account, kid string) (*sm2.PublicKey, error) {
+	if account == "" {
+		return nil, errors.New("the assertion names no account")
+	}
+	if _, err := s.registry.Actor("", account, kid); err != nil {
+		return nil, err
+	}
+	return s.registry.AuthenticationKey(kid)
 }
 
 // issueToken trades a password or an assertion for an access token.
@@ -60,7 +76,32 @@ func (s *Server) byPassword(c echo.Context, form url.Values) (notary.Actor, erro
 		return notary.Actor{}, &failure{code: codeForm, field: "username",
 			zh: "缺少 username 或 password。", en: "username or password is missing."}
 	}
-	return s.registry.Authenticate(c.Request().Context(), form.Get("username"), form.Get("password"))
+	account := form.Get("username")
+	attempt, err := s.signIns.Enter(account, s.callerAddress(c.Request()))
+	if refusal, ok := errors.AsType[*signin.Refusal](err); ok {
+		return notary.Actor{}, tooManySignIns(refusal)
+	}
+	if err != nil {
+		return notary.Actor{}, err
+	}
+	defer attempt.Leave()
+	actor, err := s.registry.Authenticate(c.Request().Context(), account, form.Get("password"))
+	if err == nil {
+		attempt.Succeeded()
+	} else if n, ok := errors.AsType[*notary.Error](err); ok && n.Code == notary.CodeLoginFailed {
+		attempt.Failed()
+	}
+	return actor, err
+}
+
+func tooManySignIns(r *signin.Refusal) error {
+	if !r.Locked {
+		return &failure{code: string(token.CodeBusy), retry: r.Retry}
+	}
+	seconds := int((r.Retry + time.Second - 1) / time.Second)
+	return &failure{code: notary.CodeAccountLocked, retry: r.Retry,
+		zh: fmt.Sprintf("此账号从此地址登录失败次数过多，请在 %d 秒后再试。", seconds),
+		en: fmt.Sprintf("Too many failed attempts of this account from this address; try again in %d seconds.", seconds)}
 }
 
 func (s *Server) byAssertion(form url.Values) (notary.Actor, string, error) {

@@ -29,7 +29,7 @@ type Assertion struct {
 // AssertionVerifier checks RFC 7523 assertions, each of which counts once. It is safe for concurrent use.
 type AssertionVerifier struct {
 	audiences []string
-	keys      func(kid string) (*sm2.PublicKey, error)
+	keys      func(account, kid string) (*sm2.PublicKey, error)
 	parser    *jwt.Parser
 	clock     func() time.Time
 	started   int64 // seconds; used assertions are forgotten at a restart, so older ones are refused
@@ -37,15 +37,18 @@ type AssertionVerifier struct {
 }
 
 // NewAssertionVerifier returns a verifier for assertions to one of audiences (the issuer and the token endpoint).
-// keys finds a registered machine key by its id and refuses unknown, expired and revoked ones with an error.
-// At most limit used assertions are remembered; beyond that assertions are refused with CodeBusy until some expire.
-func NewAssertionVerifier(audiences []string, keys func(kid string) (*sm2.PublicKey, error), clock func() time.Time, limit int) (*AssertionVerifier, error) {
-	if len(audiences) == 0 || keys == nil || clock == nil || limit <= 0 {
-		return nil, errors.New("token: audiences, keys, clock and limit are needed")
+// keys finds the machine key that account has registered under an id, and refuses unknown, expired and revoked keys and
+// those of other accounts with an error.
+//
+// At most limit used assertions are remembered, and share of one account; beyond that assertions are refused with
+// CodeBusy until some expire. An account whose key was stolen or whose program runs wild thus shuts out itself only.
+func NewAssertionVerifier(audiences []string, keys func(account, kid string) (*sm2.PublicKey, error), clock func() time.Time, limit, share int) (*AssertionVerifier, error) {
+	if len(audiences) == 0 || keys == nil || clock == nil || share <= 0 || share > limit {
+		return nil, errors.New("token: audiences, keys, clock, limit and share are needed")
 	}
 	Register()
 	return &AssertionVerifier{
-		audiences: slices.Clone(audiences), keys: keys, clock: clock, started: clock().Unix(), used: newReplay(limit),
+		audiences: slices.Clone(audiences), keys: keys, clock: clock, started: clock().Unix(), used: newReplay(limit, share),
 		parser: jwt.NewParser(jwt.WithValidMethods([]string{Algorithm}), jwt.WithStrictDecoding(),
 			jwt.WithAudience(audiences...), jwt.WithTimeFunc(clock), jwt.WithLeeway(skew),
 			jwt.WithExpirationRequired(), jwt.WithIssuedAt()),
@@ -56,7 +59,8 @@ func NewAssertionVerifier(audiences []string, keys func(kid string) (*sm2.Public
 func (v *AssertionVerifier) Verify(raw string) (*Assertion, error) {
 	var claims assertion
 	h, err := parse(v.parser, raw, &claims, func(kid string) (*sm2.PublicKey, error) {
-		key, err := v.keys(kid)
+		// The claims are decoded by now, though nobody has vouched for them yet: the key decides whose they are.
+		key, err := v.keys(claims.Subject, kid)
 		if err != nil {
 			return nil, &Error{Code: CodeUnknownKey, Err: err}
 		}

@@ -13,20 +13,25 @@ import (
 type machineWorld struct {
 	now      time.Time
 	machine  testSigner
+	other    testSigner
 	verifier *AssertionVerifier
 }
 
-func newMachineWorld(t testing.TB, limit int) *machineWorld {
+// newMachineWorld has the accounts gateway and zhang with the key m1, and wang with the key w1.
+func newMachineWorld(t testing.TB, limit, share int) *machineWorld {
 	t.Helper()
-	m := &machineWorld{now: epoch, machine: newSigner(t, "m1")}
-	keys := func(kid string) (*sm2.PublicKey, error) {
-		if kid != "m1" {
-			return nil, errors.New("not registered")
+	m := &machineWorld{now: epoch, machine: newSigner(t, "m1"), other: newSigner(t, "w1")}
+	keys := func(account, kid string) (*sm2.PublicKey, error) {
+		switch {
+		case kid == "m1" && account != "wang":
+			return m.machine.public(), nil
+		case kid == "w1" && account == "wang":
+			return m.other.public(), nil
 		}
-		return m.machine.public(), nil
+		return nil, errors.New("not registered for this account")
 	}
 	var err error
-	m.verifier, err = NewAssertionVerifier([]string{platform, platform + "/v1/token"}, keys, func() time.Time { return m.now }, limit)
+	m.verifier, err = NewAssertionVerifier([]string{platform, platform + "/v1/token"}, keys, func() time.Time { return m.now }, limit, share)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -34,7 +39,7 @@ func newMachineWorld(t testing.TB, limit int) *machineWorld {
 }
 
 func TestAssertion(t *testing.T) {
-	m := newMachineWorld(t, 10)
+	m := newMachineWorld(t, 10, 10)
 	for _, audience := range []string{platform, platform + "/v1/token"} {
 		raw, err := NewAssertion("gateway", audience, "m1", m.machine, m.now)
 		if err != nil {
@@ -54,7 +59,7 @@ func TestAssertion(t *testing.T) {
 
 func TestAssertionRefusals(t *testing.T) {
 	const head = `{"alg":"SM2-SM3","kid":"m1"}`
-	m := newMachineWorld(t, 100)
+	m := newMachineWorld(t, 100, 100)
 	stranger := newSigner(t, "m1")
 	at := func(offset time.Duration, change func(map[string]string)) string {
 		return claimsAt(m.now.Add(offset), func(c map[string]string) {
@@ -78,6 +83,7 @@ func TestAssertionRefusals(t *testing.T) {
 		{"foreign key", forge(t, stranger, head, set("jti", `"b"`)), CodeSignature},
 		{"alg none", segment(`{"alg":"none","kid":"m1"}`) + "." + segment(set("jti", `"c"`)) + ".", CodeAlgorithm},
 		{"wrong audience", forge(t, m.machine, head, set("aud", `"https://other.example"`)), CodeAudience},
+		{"key of another account", forge(t, m.machine, head, at(0, func(c map[string]string) { c["iss"], c["sub"] = `"wang"`, `"wang"` })), CodeUnknownKey},
 		{"issuer is not subject", forge(t, m.machine, head, set("iss", `"wang"`)), CodeClaims},
 		{"no subject", forge(t, m.machine, head, drop("sub")), CodeClaims},
 		{"no id", forge(t, m.machine, head, drop("jti")), CodeClaims},
@@ -108,27 +114,45 @@ func TestAssertionRefusals(t *testing.T) {
 	}
 }
 
+// next verifies a fresh assertion of account.
+func (m *machineWorld) next(t testing.TB, account, kid string, key testSigner) error {
+	t.Helper()
+	raw, err := NewAssertion(account, platform, kid, key, m.now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = m.verifier.Verify(raw)
+	return err
+}
+
 func TestReplayMemoryIsBounded(t *testing.T) {
-	m := newMachineWorld(t, 2)
-	next := func() error {
-		raw, err := NewAssertion("gateway", platform, "m1", m.machine, m.now)
-		if err != nil {
-			t.Fatal(err)
-		}
-		_, err = m.verifier.Verify(raw)
-		return err
-	}
+	m := newMachineWorld(t, 3, 2)
 	for range 2 {
-		if err := next(); err != nil {
+		if err := m.next(t, "gateway", "m1", m.machine); err != nil {
 			t.Fatal(err)
 		}
 	}
-	wantCode(t, next(), CodeBusy)
+	wantCode(t, m.next(t, "gateway", "m1", m.machine), CodeBusy)
+	if err := m.next(t, "wang", "w1", m.other); err != nil {
+		t.Fatalf("one account fills the memory for another: %v", err)
+	}
+	wantCode(t, m.next(t, "wang", "w1", m.other), CodeBusy) // all of it is full now
 	m.now = m.now.Add(61 * time.Second)
-	if err := next(); err != nil {
+	if err := m.next(t, "gateway", "m1", m.machine); err != nil {
 		t.Fatalf("after the first expired: %v", err)
 	}
-	if n := len(m.verifier.used.marks); n != 1 {
-		t.Fatalf("%d marks are remembered, want 1", n)
+	if r := m.verifier.used; len(r.marks) != 1 || len(r.expires) != 1 || len(r.held) != 1 {
+		t.Fatalf("%d marks, %d expiries, %d issuers are remembered, want 1 each", len(r.marks), len(r.expires), len(r.held))
+	}
+}
+
+// TestOthersShare: a machine that signs in another's name leaves no mark against that one.
+func TestOthersShare(t *testing.T) {
+	m := newMachineWorld(t, 10, 2)
+	for range 5 {
+		wantCode(t, m.next(t, "wang", "m1", m.machine), CodeUnknownKey)
+	}
+	if err := m.next(t, "wang", "w1", m.other); err != nil {
+		t.Fatal(err)
 	}
 }
