@@ -27,12 +27,11 @@ func (s *Server) depositBatch(c echo.Context) error {
 	if _, err := mediaType(c.Request(), lineType); err != nil {
 		return err
 	}
-	select {
-	case s.batches <- struct{}{}:
-		defer func() { <-s.batches }()
-	default:
-		return &failure{code: codeTooMany}
+	release, err := s.batches.take(c.Request().Context(), requestOf(c).actor.Organisation, 0)
+	if err != nil {
+		return err
 	}
+	defer release()
 	body, err := readBody(c)
 	if err != nil {
 		return err

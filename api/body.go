@@ -63,37 +63,47 @@ func (s *Server) limitBody(c echo.Context, kind bodyKind) error {
 	// Continue" has sent anything; with a body of ours in there it would wait for content nobody will send.
 	bounded := *r
 	bounded.Body = http.MaxBytesReader(c.Response().Writer, r.Body, limit)
-	if kind != bodySmall {
-		bounded.Body = s.pace(c, bounded.Body)
+	switch kind {
+	case bodyBatch:
+		bounded.Body = s.pace(c, bounded.Body, s.batches)
+	case bodyFile, bodyForm:
+		bounded.Body = s.pace(c, bounded.Body, s.uploads)
 	}
 	c.SetRequest(&bounded)
 	return nil
 }
 
 // pace lifts the server's overall time limit from an upload and sets a rolling one instead: an upload may take hours,
-// but its sender must never stall longer than Stall, nor fall below MinRate on average. Only the time spent waiting
-// for the sender counts, so a slow disk of ours is not held against it.
-func (s *Server) pace(c echo.Context, body io.ReadCloser) io.ReadCloser {
+// but its sender must never stall longer than Stall, nor fall below MinRate on average, or BusyRate while places are
+// scarce: a place that others wait for is lost by who hardly uses it. Only the time spent waiting for the sender counts,
+// so a slow disk of ours is not held against it.
+func (s *Server) pace(c echo.Context, body io.ReadCloser, places *places) io.ReadCloser {
 	control := http.NewResponseController(c.Response())
 	c.Response().Before(func() {
 		// The write limit was set when the request began; count it anew from the moment of the answer.
 		_ = control.SetWriteDeadline(time.Now().Add(s.limits.Stall)) // unsupported only in tests without a connection
 	})
-	return &pacedBody{ReadCloser: body, control: control, stall: s.limits.Stall, rate: s.limits.MinRate}
+	return &pacedBody{ReadCloser: body, control: control, places: places, stall: s.limits.Stall, rate: s.limits.MinRate, busyRate: s.limits.BusyRate}
 }
 
 type pacedBody struct {
 	io.ReadCloser
 	control *http.ResponseController
+	places  *places
 	waited  time.Duration
 	read    int64
 	stall   time.Duration
-	rate    int64 // bytes per second
+
+	rate, busyRate int64 // bytes per second
 }
 
 func (p *pacedBody) Read(b []byte) (int, error) {
 	start := time.Now()
-	allowance := p.stall + time.Duration(float64(p.read)/float64(p.rate)*float64(time.Second)) - p.waited
+	rate := p.rate
+	if p.places.scarce() {
+		rate = p.busyRate
+	}
+	allowance := p.stall + time.Duration(float64(p.read)/float64(rate)*float64(time.Second)) - p.waited
 	_ = p.control.SetReadDeadline(start.Add(min(p.stall, allowance))) // as above
 	n, err := p.ReadCloser.Read(b)
 	p.waited += time.Since(start)

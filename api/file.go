@@ -233,6 +233,11 @@ func (s *Server) depositFile(c echo.Context, m wire.FileMetadata, content io.Rea
 	if err != nil {
 		return err
 	}
+	release, err := s.uploads.take(c.Request().Context(), requestOf(c).actor.Organisation, s.limits.Wait)
+	if err != nil {
+		return err
+	}
+	defer release()
 	deposit, err := s.evidence.DepositFile(c.Request().Context(), requestOf(c).actor, notary.FileDeposit{
 		Name: m.Name, MediaType: m.MediaType, Case: m.Case, Correlation: m.Correlation,
 		Provenance: m.Provenance, Private: m.Private, Related: m.Related, IdempotencyKey: key,

@@ -70,7 +70,8 @@ type Server struct {
 	logger   *slog.Logger
 	metrics  *metrics
 	gatherer prometheus.Gatherer
-	batches  chan struct{} // one slot for each batch under way
+	batches  *places // of batches under way
+	uploads  *places // of files under way
 	stopping atomic.Bool
 
 	echo *echo.Echo
@@ -96,7 +97,7 @@ func New(o Options) (*Server, error) {
 	s := &Server{
 		evidence: o.Evidence, registry: o.Registry, log: o.Log, keys: o.Tokens, base: o.Issuer,
 		version: cmp.Or(o.Version, "dev"), limits: limits, ready: o.Ready, clock: o.Clock, logger: o.Logger, gatherer: o.Gatherer, proxies: o.Proxies,
-		batches: make(chan struct{}, limits.Batches),
+		batches: newPlaces(limits.Batches), uploads: newPlaces(limits.Uploads),
 	}
 	if s.ready == nil {
 		s.ready = func(context.Context) []Check { return nil }

@@ -183,6 +183,58 @@ func TestStalledUpload(t *testing.T) {
 	}
 }
 
+// TestSlowSenderLosesItsPlace holds that a pace which is good enough while there is room is not while there is none.
+func TestSlowSenderLosesItsPlace(t *testing.T) {
+	for uploads, want := range map[int]int{64: http.StatusCreated, 2: http.StatusRequestTimeout} {
+		e := start(t, func(o *Options) {
+			o.Limits.Stall, o.Limits.MinRate, o.Limits.BusyRate, o.Limits.Uploads = 500*time.Millisecond, 10, 1000, uploads
+		})
+		c := e.dial(t)
+		fmt.Fprint(c, e.head(t, "a.bin", "Content-Length: 150\r\n\r\n"))
+		go func() {
+			for range 15 {
+				if _, err := fmt.Fprint(c, "0123456789"); err != nil {
+					return
+				}
+				time.Sleep(100 * time.Millisecond)
+			}
+		}()
+		if a := readRaw(t, c); a.StatusCode != want {
+			t.Errorf("one of %d places taken: got %d %s, want %d", uploads, a.StatusCode, a.body, want)
+		}
+	}
+}
+
+// TestOrganisationsShare holds that uploads of one organisation leave room for others, and that strangers take none.
+func TestOrganisationsShare(t *testing.T) {
+	e := start(t, func(o *Options) { o.Limits.Uploads, o.Limits.Wait = 4, 200*time.Millisecond })
+	for range 10 {
+		c := e.dial(t)
+		fmt.Fprint(c, "PUT /v1/evidence/files/a HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer x\r\nContent-Length: 10\r\n\r\nhel")
+	}
+	var open []net.Conn
+	for i := range 2 {
+		c := e.dial(t)
+		fmt.Fprint(c, e.head(t, "a.bin", "Content-Length: 10\r\n\r\nhel"))
+		open = append(open, c)
+		eventually(t, "the upload begins", func() bool {
+			begun, err := filepath.Glob(filepath.Join(e.dir, "intents", "*"))
+			return err == nil && len(begun) == i+1
+		})
+	}
+	a := e.do(t, notary.RoleDepositor, put, "/v1/evidence/files/b", "x")
+	a.wantProblem(t, http.StatusTooManyRequests, codeTooMany)
+	if a.Header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	if _, err := e.as(t, "stranger").DepositFile(t.Context(), file("c.txt", "abc")); err != nil {
+		t.Errorf("another organisation: %v", err)
+	}
+	fmt.Fprint(open[0], "lo you!")
+	readRaw(t, open[0]).want(t, http.StatusCreated)
+	e.do(t, notary.RoleDepositor, put, "/v1/evidence/files/b", "x").want(t, http.StatusCreated)
+}
+
 // TestSlowRequest holds that a request that is not a transfer must come within the limit, and that idle connections
 // and unfinished headers do not stay for ever.
 func TestSlowRequest(t *testing.T) {
@@ -383,5 +435,8 @@ func TestNew(t *testing.T) {
 	}
 	if _, err := (Limits{FileBody: -1}).withDefaults(); err == nil {
 		t.Error("a negative limit was taken")
+	}
+	if _, err := (Limits{MinRate: 2, BusyRate: 1}).withDefaults(); err == nil {
+		t.Error("a lower rate for busy times was taken")
 	}
 }
