@@ -3,21 +3,22 @@ package chaincode
 import (
 	"errors"
 	"fmt"
+	"strconv"
 
+	signednote "golang.org/x/mod/sumdb/note"
+
+	"cunzheng/crypto/sm2"
 	"cunzheng/ledger/checkpoint"
 	"cunzheng/ledger/tlog"
 )
-
-// MaxPage is the greatest number of heads on one page of [History].
-const MaxPage = 100
 
 // Anchor accepts the signed tree head in note as the next one of the log. The log's current key must have signed it, and
 // proof must be the consistency proof from the last anchored head. The last head again changes nothing.
 //
 // Codes: SYNTAX, LOG_UNKNOWN, NOT_OWNER, SIGNATURE, ROLLBACK, FORK, PROOF.
 func Anchor(s State, origin string, note, proof []byte) error {
-	if len(note) > MaxNote {
-		return refuse(Syntax, "note of %d bytes, at most %d", len(note), MaxNote)
+	if err := checkNote(note); err != nil {
+		return err
 	}
 	path, err := parseProof(proof)
 	if err != nil {
@@ -27,13 +28,15 @@ func Anchor(s State, origin string, note, proof []byte) error {
 	if err != nil {
 		return err
 	}
-	head, err := openHead(origin, l.Key, note)
+	key, err := storedKey(logRow(origin), l.Key)
+	if err != nil {
+		return err
+	}
+	head, err := openHead(origin, note, key)
 	if err != nil {
 		return err
 	}
 	switch {
-	case head.Size > MaxSize:
-		return refuse(Syntax, "size %d, at most %d", head.Size, uint64(MaxSize))
 	case head.Size < l.Size:
 		return refuse(Rollback, "log %q goes back from size %d to %d", origin, l.Size, head.Size)
 	case head.Size == l.Size && head.Root != l.Root:
@@ -58,6 +61,13 @@ func Anchor(s State, origin string, note, proof []byte) error {
 	}{origin, head.Root, head.Size})
 }
 
+func checkNote(note []byte) error {
+	if len(note) > MaxNote {
+		return refuse(Syntax, "note of %d bytes, at most %d", len(note), MaxNote)
+	}
+	return nil
+}
+
 // parseProof splits a consistency proof into its hashes.
 func parseProof(proof []byte) ([]tlog.Hash, error) {
 	if len(proof) > MaxProof || len(proof)%tlog.HashSize != 0 {
@@ -79,22 +89,24 @@ func EncodeProof(path []tlog.Hash) []byte {
 	return proof
 }
 
-// openHead checks the signature of note by the key spki alone: signatures by others prove nothing here.
-func openHead(origin string, spki, note []byte) (checkpoint.Checkpoint, error) {
-	key, err := parseKey(spki)
-	if err != nil {
-		return checkpoint.Checkpoint{}, err
+// openHead checks the signatures of note by the given keys alone: those of others prove nothing here.
+func openHead(origin string, note []byte, keys ...*sm2.PublicKey) (checkpoint.Checkpoint, error) {
+	verifiers := make([]signednote.Verifier, len(keys))
+	for i, key := range keys {
+		verifier, err := checkpoint.NewVerifier(origin, key)
+		if err != nil {
+			return checkpoint.Checkpoint{}, refuse(Syntax, "origin %.80q: %v", origin, err)
+		}
+		verifiers[i] = verifier
 	}
-	verifier, err := checkpoint.NewVerifier(origin, key)
-	if err != nil {
-		return checkpoint.Checkpoint{}, refuse(Syntax, "origin %.80q: %v", origin, err)
-	}
-	signed, err := checkpoint.Open(note, origin, verifier)
+	signed, err := checkpoint.Open(note, origin, verifiers...)
 	switch {
 	case errors.Is(err, checkpoint.ErrSignature), errors.Is(err, checkpoint.ErrUnknownKey):
 		return checkpoint.Checkpoint{}, refuse(Signature, "head of %q: %v", origin, err)
 	case err != nil:
 		return checkpoint.Checkpoint{}, refuse(Syntax, "head of %q: %v", origin, err)
+	case signed.Size > MaxSize:
+		return checkpoint.Checkpoint{}, refuse(Syntax, "size %d, at most %d", signed.Size, uint64(MaxSize))
 	}
 	return signed.Checkpoint, nil
 }
@@ -102,29 +114,29 @@ func openHead(origin string, spki, note []byte) (checkpoint.Checkpoint, error) {
 // Latest returns the last anchored note of a log.
 //
 // Codes: SYNTAX, LOG_UNKNOWN, NO_ANCHOR.
-func Latest(s State, origin string) ([]byte, error) {
-	l, err := loadLog(s, origin)
+func Latest(r Reader, origin string) ([]byte, error) {
+	l, err := loadLog(r, origin)
 	if err != nil {
 		return nil, err
 	}
 	if l.Size == 0 {
 		return nil, refuse(NoAnchor, "log %q has no anchored head", origin)
 	}
-	return loadHead(s, origin, l.Size)
+	return loadHead(r, origin, l.Size)
 }
 
 // At returns the anchored note of exactly this size.
 //
 // Codes: SYNTAX, LOG_UNKNOWN, NO_ANCHOR.
-func At(s State, origin string, size uint64) ([]byte, error) {
-	if _, err := loadLog(s, origin); err != nil {
+func At(r Reader, origin string, size uint64) ([]byte, error) {
+	if _, err := loadLog(r, origin); err != nil {
 		return nil, err
 	}
-	return loadHead(s, origin, size)
+	return loadHead(r, origin, size)
 }
 
-func loadHead(s State, origin string, size uint64) ([]byte, error) {
-	note, err := s.Get(HeadKey(origin, size))
+func loadHead(r Reader, origin string, size uint64) ([]byte, error) {
+	note, err := r.Get(HeadKey(origin, size))
 	if err != nil {
 		return nil, fmt.Errorf("chaincode: reading head %d of %q: %w", size, origin, err)
 	}
@@ -143,28 +155,26 @@ type Page struct {
 // History returns up to limit anchored notes, from the first one whose size is at least from.
 //
 // Codes: SYNTAX, LOG_UNKNOWN.
-func History(s State, origin string, from, limit uint64) (Page, error) {
-	if limit < 1 || limit > MaxPage {
-		return Page{}, refuse(Syntax, "a page has 1 to %d heads, not %d", MaxPage, limit)
+func History(r Reader, origin string, from, limit uint64) (Page, error) {
+	if err := checkLimit(limit); err != nil {
+		return Page{}, err
 	}
-	if _, err := loadLog(s, origin); err != nil {
+	if _, err := loadLog(r, origin); err != nil {
+		return Page{}, err
+	}
+	prefix := headPrefix(origin)
+	rows, next, err := list(r, prefix, fmt.Sprintf("%016x", from), limit)
+	if err != nil {
 		return Page{}, err
 	}
 	var page Page
-	err := s.Scan(HeadKey(origin, from), headsEnd(origin), func(key string, value []byte) (bool, error) {
-		if uint64(len(page.Heads)) == limit {
-			head, err := checkpoint.Parse(value)
-			if err != nil {
-				return false, fmt.Errorf("row %q is damaged: %w", key, err)
-			}
-			page.Next = head.Size
-			return false, nil
+	for _, note := range rows {
+		page.Heads = append(page.Heads, string(note))
+	}
+	if next != "" {
+		if page.Next, err = strconv.ParseUint(next, 16, 64); err != nil {
+			return Page{}, fmt.Errorf("chaincode: row %q is damaged: %w", prefix+next, err)
 		}
-		page.Heads = append(page.Heads, string(value))
-		return true, nil
-	})
-	if err != nil {
-		return Page{}, fmt.Errorf("chaincode: reading the heads of %q: %w", origin, err)
 	}
 	return page, nil
 }

@@ -1,6 +1,7 @@
 package chaincode
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 
@@ -16,6 +17,9 @@ const (
 	MaxOrigin = 255
 	MaxNote   = 8 << 10
 	MaxProof  = 128 * tlog.HashSize
+
+	// MaxPage is the greatest number of rows that one page is made of.
+	MaxPage = 100
 
 	// MaxSize is the greatest size of a head: the greatest integer that canonical JSON renders exactly.
 	MaxSize = 1<<53 - 1
@@ -39,16 +43,19 @@ type logKey struct {
 
 func logRow(origin string) string { return "log " + origin }
 
+func keyPrefix(origin string) string { return "key " + origin + " " }
+
 func keyRow(origin string, key *sm2.PublicKey) string {
-	return fmt.Sprintf("key %s %x", origin, key.Fingerprint())
+	return fmt.Sprintf("%s%x", keyPrefix(origin), key.Fingerprint())
 }
 
 // HeadKey is the state key of an anchored head. It is part of the format of a proof: the block that sets this row to a note
 // anchored it.
-func HeadKey(origin string, size uint64) string { return fmt.Sprintf("head %s %016x", origin, size) }
+func HeadKey(origin string, size uint64) string {
+	return fmt.Sprintf("%s%016x", headPrefix(origin), size)
+}
 
-// headsEnd sorts right after the heads of origin.
-func headsEnd(origin string) string { return "head " + origin + "!" }
+func headPrefix(origin string) string { return "head " + origin + " " }
 
 // checkOrigin bounds what an origin is made of: visible ASCII without '+', which a signed note cannot have in a name.
 // It is narrower than Unicode on purpose, so that it does not depend on a version's tables.
@@ -60,13 +67,29 @@ func checkOrigin(origin string) error {
 	return nil
 }
 
+func checkLimit(limit uint64) error {
+	if limit < 1 || limit > MaxPage {
+		return refuse(Syntax, "a page has 1 to %d rows, not %d", MaxPage, limit)
+	}
+	return nil
+}
+
+// sender returns the caller's organisation.
+func sender(s State) (string, error) {
+	org := s.Org()
+	if org == "" {
+		return "", refuse(Syntax, "the transaction names no organisation")
+	}
+	return org, nil
+}
+
 // loadLog returns the record of a registered log.
-func loadLog(s State, origin string) (*log, error) {
+func loadLog(r Reader, origin string) (*log, error) {
 	if err := checkOrigin(origin); err != nil {
 		return nil, err
 	}
 	l := new(log)
-	found, err := load(s, logRow(origin), l)
+	found, err := load(r, logRow(origin), l)
 	if err != nil {
 		return nil, err
 	}
@@ -88,18 +111,58 @@ func loadOwnLog(s State, origin string) (*log, error) {
 	return l, nil
 }
 
-func load(s State, key string, row any) (bool, error) {
-	value, err := s.Get(key)
+func load(r Reader, key string, row any) (bool, error) {
+	value, err := r.Get(key)
 	if err != nil {
 		return false, fmt.Errorf("chaincode: reading %q: %w", key, err)
 	}
 	if value == nil {
 		return false, nil
 	}
+	return true, decode(key, value, row)
+}
+
+func decode(key string, value []byte, row any) error {
 	if err := json.Unmarshal(value, row, json.RejectUnknownMembers(true)); err != nil {
-		return false, fmt.Errorf("chaincode: row %q is damaged: %w", key, err)
+		return fmt.Errorf("chaincode: row %q is damaged: %w", key, err)
 	}
-	return true, nil
+	return nil
+}
+
+// storedKey parses a key that a row holds.
+func storedKey(row string, spki []byte) (*sm2.PublicKey, error) {
+	key, err := sm2.ParsePublicKey(spki)
+	if err != nil {
+		return nil, fmt.Errorf("chaincode: row %q is damaged: %w", row, err)
+	}
+	return key, nil
+}
+
+// scan calls fn for the rows whose keys begin with prefix, from the one with the rest from on. The prefix ends in a
+// space, and '!' is the character after it, so that nothing else stands between.
+func scan(r Reader, prefix, from string, fn func(rest string, value []byte) (bool, error)) error {
+	end := strings.TrimSuffix(prefix, " ") + "!"
+	err := r.Scan(prefix+from, end, func(key string, value []byte) (bool, error) {
+		return fn(strings.TrimPrefix(key, prefix), value)
+	})
+	if err != nil {
+		return fmt.Errorf("chaincode: reading the rows %q: %w", prefix, err)
+	}
+	return nil
+}
+
+// list returns the values of up to limit rows as scan finds them, and the rest of the key of the row after them; empty
+// if there is none.
+func list(r Reader, prefix, from string, limit uint64) (values [][]byte, next string, err error) {
+	err = scan(r, prefix, from, func(rest string, value []byte) (bool, error) {
+		if uint64(len(values)) == limit {
+			next = rest
+			return false, nil
+		}
+		values = append(values, bytes.Clone(value))
+		return true, nil
+	})
+	return values, next, err
 }
 
 func store(s State, key string, row any) error {

@@ -41,8 +41,9 @@ func RegisterLog(s State, origin string, spki []byte) error {
 	if err != nil {
 		return err
 	}
-	if s.Org() == "" {
-		return refuse(Syntax, "a log needs an organisation as its owner")
+	org, err := sender(s)
+	if err != nil {
+		return err
 	}
 	var held log
 	found, err := load(s, logRow(origin), &held)
@@ -50,12 +51,12 @@ func RegisterLog(s State, origin string, spki []byte) error {
 		return err
 	}
 	if found {
-		if held.Organisation == s.Org() && bytes.Equal(held.Key, spki) {
+		if held.Organisation == org && bytes.Equal(held.Key, spki) {
 			return nil
 		}
 		return refuse(LogExists, "log %q is registered", origin)
 	}
-	l := log{Key: spki, Organisation: s.Org(), Root: tlog.EmptyRoot()}
+	l := log{Key: spki, Organisation: org, Root: tlog.EmptyRoot()}
 	if err := store(s, logRow(origin), l); err != nil {
 		return err
 	}
@@ -115,7 +116,7 @@ func RotateLogKey(s State, origin string, spki, signature []byte) error {
 }
 
 func verifyRotation(origin string, oldKey, newKey []byte, size uint64, signature []byte) error {
-	key, err := parseKey(oldKey)
+	key, err := storedKey(logRow(origin), oldKey)
 	if err != nil {
 		return err
 	}

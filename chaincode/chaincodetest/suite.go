@@ -47,6 +47,20 @@ func Run(t *testing.T, open func(t *testing.T) Chain) {
 		{"History", testHistory},
 		{"NeighbouringOrigins", testNeighbouringOrigins},
 		{"Syntax", testSyntax},
+		{"RegisterKey", testRegisterKey},
+		{"RegisterKeyRefused", testRegisterKeyRefused},
+		{"RevokeKey", testRevokeKey},
+		{"Keys", testKeys},
+		{"PublishNode", testPublishNode},
+		{"PublishNodeRefused", testPublishNodeRefused},
+		{"Nodes", testNodes},
+		{"PublishStatus", testPublishStatus},
+		{"PublishStatusRefused", testPublishStatusRefused},
+		{"ReportFork", testReportFork},
+		{"ReportForkRefused", testReportForkRefused},
+		{"Forks", testForks},
+		{"NeighbouringRows", testNeighbouringRows},
+		{"DirectorySyntax", testDirectorySyntax},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, &fixture{t: t, chain: open(t)}) })
 	}
@@ -138,10 +152,7 @@ func testRegister(t *testing.T, f *fixture) {
 	owner, foreign := f.chain.Owner(), f.chain.Foreign()
 	log := f.newLog()
 	origin := []byte(log.Origin)
-	key, err := json.Marshal(log.SPKI())
-	if err != nil {
-		t.Fatal(err)
-	}
+	key := jsonText(t, log.SPKI())
 
 	f.refused(chaincode.LogUnknown, owner, chaincode.FuncLatest, origin)
 	outcome := f.must(owner, chaincode.FuncRegisterLog, origin, log.SPKI())
@@ -229,11 +240,13 @@ func testAnchorRefused(t *testing.T, f *fixture) {
 	f.anchor(log, 10, 20)
 }
 
-// changeSignature changes the last byte of the key hash and signature in a note with one signature.
+// changeSignature changes one character within the signature of a note with one signature.
 func changeSignature(note []byte) []byte {
 	changed := bytes.Clone(note)
 	i := bytes.LastIndexByte(changed, ' ') + 40
-	if changed[i]++; changed[i] > 'Y' {
+	if changed[i] == 'A' {
+		changed[i] = 'B'
+	} else {
 		changed[i] = 'A'
 	}
 	return changed
@@ -247,7 +260,7 @@ func testRotate(t *testing.T, f *fixture) {
 
 	old, fresh := log.Key, NewKey(t)
 	outcome := f.must(owner, chaincode.FuncRotateLogKey, rotation(t, log.Origin, old, fresh, 10)...)
-	newKey, oldKey := spkiJSON(t, fresh), spkiJSON(t, old)
+	newKey, oldKey := jsonText(t, spki(fresh)), jsonText(t, spki(old))
 	f.event(outcome, chaincode.EventLogKeyRotated,
 		fmt.Sprintf(`{"key":%s,"origin":%q,"previous":%s,"size":10}`, newKey, log.Origin, oldKey))
 
@@ -343,10 +356,13 @@ func testHistory(t *testing.T, f *fixture) {
 	}
 }
 
+// neighbours are appended to an origin to make others whose rows stand right beside its own.
+var neighbours = []string{"", "!", "/a", "0000000000000001", "~"}
+
 // testNeighbouringOrigins has logs whose names begin alike, to see that their rows do not mix.
 func testNeighbouringOrigins(t *testing.T, f *fixture) {
 	base := f.newLog().Origin
-	for _, suffix := range []string{"", "!", "/a", "0000000000000001", "~"} {
+	for _, suffix := range neighbours {
 		log := NewLog(t, base+suffix)
 		log.Append(3)
 		f.must(f.chain.Owner(), chaincode.FuncRegisterLog, []byte(log.Origin), log.SPKI())
@@ -400,13 +416,13 @@ func testSyntax(t *testing.T, f *fixture) {
 }
 
 // rotation returns the arguments that hand the log over from one key to another, signed by the old one.
-func rotation(t *testing.T, origin string, from, to *sm2.PrivateKey, size uint64) [][]byte {
+func rotation(t testing.TB, origin string, from, to *sm2.PrivateKey, size uint64) [][]byte {
 	t.Helper()
 	message := chaincode.RotationMessage(origin, spki(from), spki(to), size)
 	return [][]byte{[]byte(origin), spki(to), sign(t, from, message)}
 }
 
-func sign(t *testing.T, key *sm2.PrivateKey, message []byte) []byte {
+func sign(t testing.TB, key *sm2.PrivateKey, message []byte) []byte {
 	t.Helper()
 	signature, err := sm2.Sign(key, message)
 	if err != nil {
@@ -416,12 +432,3 @@ func sign(t *testing.T, key *sm2.PrivateKey, message []byte) []byte {
 }
 
 func spki(key *sm2.PrivateKey) []byte { return key.Public().(*sm2.PublicKey).SPKI() }
-
-func spkiJSON(t *testing.T, key *sm2.PrivateKey) []byte {
-	t.Helper()
-	text, err := json.Marshal(spki(key))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return text
-}
