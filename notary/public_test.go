@@ -1,0 +1,71 @@
+package notary_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"cunzheng/evidence"
+	"cunzheng/notary"
+)
+
+// TestPublicBundle holds that anybody gets a proof that passes, and nothing that is not in the log.
+func TestPublicBundle(t *testing.T) {
+	n := newNode(t)
+	deposit := n.mustDepositFile(t, depositor, notary.FileDeposit{
+		Name: "合同.pdf", Private: map[string]string{evidence.FieldCollector: "张三"},
+	}, "content-4711")
+	n.anchorNow(t)
+	var b bytes.Buffer
+	if err := n.PublicBundle(t.Context(), deposit.Number, &b); err != nil {
+		t.Fatal(err)
+	}
+	trust, err := n.Trust()
+	if err != nil {
+		t.Fatal(err)
+	}
+	report, err := evidence.Verify(evidence.Input{
+		Bundle: bytes.NewReader(b.Bytes()), Size: int64(b.Len()), Trust: trust, At: n.clock.Now().Add(time.Minute),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if report.Verdict != evidence.Passed || report.Level != evidence.LevelAnchored || report.Number != deposit.Number {
+		t.Fatal(report.Text("en"))
+	}
+	if s := report.Subject; len(s.Disclosed) > 0 || s.WithOriginal || len(s.Withheld) != 2 {
+		t.Errorf("disclosed %v, with original %v, withheld %q", s.Disclosed, s.WithOriginal, s.Withheld)
+	}
+	for _, secret := range []string{"合同.pdf", "张三", "content-4711"} {
+		if bytes.Contains(b.Bytes(), []byte(secret)) {
+			t.Errorf("the public bundle holds %q", secret)
+		}
+	}
+}
+
+func TestPublicBundleRefuses(t *testing.T) {
+	n := newNode(t)
+	deposit := n.mustDepositDigest(t, depositor, notary.DigestDeposit{SM3: digestOf("a")})
+	wrong := []byte(deposit.Number)
+	if wrong[len(wrong)-1]++; wrong[len(wrong)-1] == '9'+1 || wrong[len(wrong)-1] == 'Z'+1 {
+		wrong[len(wrong)-1] = '0'
+	}
+	for number, code := range map[string]string{
+		"nothing": notary.CodeNumberInvalid, string(wrong): notary.CodeNumberInvalid,
+		testFormat.Format(n.clock.Now(), 4711): notary.CodeNotFound,
+		(evidence.NumberFormat{Area: "XM", Region: "350200", Office: "BUR01"}).Format(n.clock.Now(), 1): notary.CodeNotFound,
+	} {
+		var b bytes.Buffer
+		wantCode(t, n.PublicBundle(t.Context(), number, &b), code)
+		if b.Len() > 0 {
+			t.Errorf("%s: %d bytes of nothing", number, b.Len())
+		}
+	}
+	gone, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := n.PublicBundle(gone, deposit.Number, new(bytes.Buffer)); !errors.Is(err, context.Canceled) {
+		t.Errorf("nobody waits: %v", err)
+	}
+}
