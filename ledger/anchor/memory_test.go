@@ -22,15 +22,21 @@ type memory struct {
 	chain *chaincodetest.Memory
 
 	mu     sync.Mutex
-	before func(op string) error // under mu; an error comes out before anything is done
-	after  func(op string) error // under mu; an error comes out although it was done
-	calls  map[string]int        // under mu
+	before func(op string) error    // under mu; an error comes out before anything is done
+	after  func(op string) error    // under mu; an error comes out although it was done
+	calls  map[string]int           // under mu
+	events []chaincode.Announcement // under mu; event n is of block n+1
+	grown  chan struct{}            // under mu; closed and replaced when there is an event more, or a fault
 }
 
-var _ anchor.Ledger = (*memory)(nil)
+var (
+	_ anchor.Ledger       = (*memory)(nil)
+	_ anchor.EventSource  = (*memory)(nil)
+	_ anchor.ForkReporter = (*memory)(nil)
+)
 
 func newMemory() *memory {
-	return &memory{chain: chaincodetest.NewMemory(), calls: make(map[string]int)}
+	return &memory{chain: chaincodetest.NewMemory(), calls: make(map[string]int), grown: make(chan struct{})}
 }
 
 // fail sets the faults. Nil heals.
@@ -38,6 +44,21 @@ func (m *memory) fail(before, after func(op string) error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.before, m.after = before, after
+	m.wake()
+}
+
+// wake lets those who wait for events look again. The caller holds mu.
+func (m *memory) wake() {
+	close(m.grown)
+	m.grown = make(chan struct{})
+}
+
+// announce adds an event that the contract did not make.
+func (m *memory) announce(a chaincode.Announcement) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.events = append(m.events, a)
+	m.wake()
 }
 
 func (m *memory) count(op string) int {
@@ -60,6 +81,9 @@ func (m *memory) invoke(ctx context.Context, op, org, function string, args ...[
 		return nil, fmt.Errorf("%w: %w", anchor.ErrUnavailable, err)
 	}
 	outcome, err := m.chain.Invoke(org, function, args...)
+	if outcome.Event != nil {
+		m.announce(*outcome.Event)
+	}
 	var refusal *chaincode.Error
 	if errors.As(err, &refusal) {
 		return nil, anchor.Refusal(refusal)
@@ -103,6 +127,34 @@ func (m *memory) Anchor(ctx context.Context, head checkpoint.Signed, consistency
 
 func (m *memory) Proof(ctx context.Context, origin string, size uint64) ([]byte, error) {
 	return m.invoke(ctx, "Proof", m.chain.Foreign(), chaincode.FuncAt, []byte(origin), fmt.Append(nil, size))
+}
+
+func (m *memory) ReportFork(ctx context.Context, origin string, noteA, noteB []byte) error {
+	_, err := m.invoke(ctx, "ReportFork", m.chain.Foreign(), chaincode.FuncReportFork, []byte(origin), noteA, noteB)
+	return err
+}
+
+func (m *memory) Events(ctx context.Context, fromBlock uint64, fn func(uint64, chaincode.Announcement) error) error {
+	for block := max(fromBlock, 1); ; {
+		m.mu.Lock()
+		before, grown, events := m.before, m.grown, m.events
+		m.mu.Unlock()
+		if before != nil {
+			if err := before("Events"); err != nil {
+				return err
+			}
+		}
+		for ; block <= uint64(len(events)); block++ {
+			if err := fn(block, events[block-1]); err != nil {
+				return err
+			}
+		}
+		select {
+		case <-grown:
+		case <-ctx.Done():
+			return fmt.Errorf("%w: %w", anchor.ErrUnavailable, ctx.Err())
+		}
+	}
 }
 
 func (m *memory) Close() error {

@@ -26,8 +26,10 @@ const (
 	resultError         = "error"
 )
 
+const namespace = "cunzheng"
+
 func newMetrics(lag func() float64) *metrics {
-	const namespace, subsystem = "cunzheng", "anchor"
+	const subsystem = "anchor"
 	gauge := func(name, help string) prometheus.GaugeOpts {
 		return prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help}
 	}
@@ -49,7 +51,39 @@ func newMetrics(lag func() float64) *metrics {
 }
 
 func (m *metrics) register(r prometheus.Registerer) error {
-	for _, c := range []prometheus.Collector{m.attempts, m.duration, m.size, m.lag, m.lastSuccess, m.halted} {
+	return register(r, m.attempts, m.duration, m.size, m.lag, m.lastSuccess, m.halted)
+}
+
+// followerMetrics are those of a [Follower].
+type followerMetrics struct {
+	block, logs, findings, lastEvent prometheus.Gauge
+	events, failures                 prometheus.Counter
+}
+
+func newFollowerMetrics() *followerMetrics {
+	const subsystem = "follower"
+	gauge := func(name, help string) prometheus.Gauge {
+		return prometheus.NewGauge(prometheus.GaugeOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help})
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: namespace, Subsystem: subsystem, Name: name, Help: help})
+	}
+	return &followerMetrics{
+		block:     gauge("block", "Number of the last block of the shared ledger with an event that was seen."),
+		logs:      gauge("logs", "Logs that were seen anchored on the shared ledger."),
+		findings:  gauge("findings", "Alarms: heads on the shared ledger that contradict each other. Must stay 0."),
+		lastEvent: gauge("last_event_seconds", "Unix time when the last event of the shared ledger came; 0 if none has since the start."),
+		events:    counter("events_total", "Events of the shared ledger that were seen."),
+		failures:  counter("failures_total", "Times that following the shared ledger was interrupted."),
+	}
+}
+
+func (m *followerMetrics) register(r prometheus.Registerer) error {
+	return register(r, m.block, m.logs, m.findings, m.lastEvent, m.events, m.failures)
+}
+
+func register(r prometheus.Registerer, collectors ...prometheus.Collector) error {
+	for _, c := range collectors {
 		if err := r.Register(c); err != nil {
 			return fmt.Errorf("anchor: registering metrics: %w", err)
 		}

@@ -41,11 +41,21 @@ type Options struct {
 	Registerer prometheus.Registerer // no metrics if nil
 }
 
-// Backoff is an exponential back-off with jitter: after n failures in a row the worker waits between half of
+// Backoff is an exponential back-off with jitter: after n failures in a row one waits between half of
 // Min·2^(n-1) and all of it, and never more than Max.
 type Backoff struct {
 	Min time.Duration // one second if zero
 	Max time.Duration // five minutes if zero
+}
+
+func (b Backoff) withDefaults() Backoff {
+	if b.Min <= 0 {
+		b.Min = time.Second
+	}
+	if b.Max <= 0 {
+		b.Max = 5 * time.Minute
+	}
+	return b
 }
 
 func (b Backoff) delay(failures int) time.Duration {
@@ -71,13 +81,15 @@ type Worker struct {
 	introduced bool          // used by the attempt that runs
 
 	mu       sync.Mutex
-	anchored uint64    // under mu; greatest size known to be anchored
-	success  time.Time // under mu; when the ledger last confirmed
-	err      error     // under mu; of the last attempt
-	failures int       // under mu; in a row
-	next     time.Time // under mu; no attempt by Run before
-	ask      bool      // under mu; an attempt is due even without new entries
-	halted   error     // under mu; set once
+	anchored uint64         // under mu; greatest size known to be anchored
+	success  time.Time      // under mu; when the ledger last confirmed
+	err      error          // under mu; of the last attempt
+	failures int            // under mu; in a row
+	next     time.Time      // under mu; no attempt by Run before
+	ask      bool           // under mu; an attempt is due even without new entries
+	halted   error          // under mu; set once
+	fork     *Contradiction // under mu; that the ledger has to be told of
+	reported bool           // under mu; the ledger has been told
 }
 
 // NewWorker returns a worker that has not asked the ledger yet. It fails only if the metrics are registered already.
@@ -91,12 +103,7 @@ func NewWorker(o Options) (*Worker, error) {
 	if o.Timeout <= 0 {
 		o.Timeout = 2 * time.Minute
 	}
-	if o.Backoff.Min <= 0 {
-		o.Backoff.Min = time.Second
-	}
-	if o.Backoff.Max <= 0 {
-		o.Backoff.Max = 5 * time.Minute
-	}
+	o.Backoff = o.Backoff.withDefaults()
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -123,13 +130,16 @@ func NewWorker(o Options) (*Worker, error) {
 }
 
 // Run anchors until ctx is done. It returns nil, or the reason for which it had stopped anchoring: then the ledger
-// contradicts the log, and Run went on only to wait for the end of ctx.
+// contradicts the log, and Run went on only to file the proof of a fork, and to wait for the end of ctx.
 func (w *Worker) Run(ctx context.Context) error {
 	ticker := time.NewTicker(w.poll)
 	defer ticker.Stop()
 	for {
 		if w.due(time.Now()) {
 			w.attempt(ctx)
+		}
+		if fork := w.pendingFork(time.Now()); fork != nil {
+			w.report(ctx, fork)
 		}
 		select {
 		case <-ctx.Done():
@@ -212,13 +222,26 @@ func (w *Worker) anchor(ctx context.Context) (size uint64, result string, err er
 	}
 	proof, err := w.o.Ledger.Anchor(ctx, c.Local, c.Consistency)
 	if err != nil {
-		err = fmt.Errorf("anchor: anchoring size %d: %w", c.Local.Size, err)
+		err = w.explain(ctx, fmt.Errorf("anchor: anchoring size %d: %w", c.Local.Size, err))
 		return 0, failure(err), err
 	}
 	if err := w.store(c.Local.Size, proof); err != nil {
 		return 0, failure(err), err
 	}
 	return c.Local.Size, resultAnchored, nil
+}
+
+// explain finds the two heads behind a contradiction that the ledger saw while it was anchoring: somebody else had
+// anchored meanwhile.
+func (w *Worker) explain(ctx context.Context, err error) error {
+	var known *Contradiction
+	if !contradicts(err) || errors.As(err, &known) {
+		return err
+	}
+	if _, found := Compare(ctx, w.o.Log, w.o.Ledger); contradicts(found) {
+		return fmt.Errorf("%w: %w", err, found)
+	}
+	return err
 }
 
 func (w *Worker) store(size uint64, proof []byte) error {
@@ -277,6 +300,7 @@ func (w *Worker) stopped(err error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.err, w.halted, w.next = err, err, time.Time{}
+	w.fork, w.failures = w.evidence(err), 0
 	w.metrics.halted.Set(1)
 }
 
@@ -292,6 +316,7 @@ type Status struct {
 	Failures     int       // attempts in a row that failed
 	NextAttempt  time.Time // zero unless the worker waits after a failure
 	Halted       error     // why anchoring has stopped, with ErrFork or ErrRollback in its chain; nil while it goes on
+	ForkReported bool      // the ledger holds the proof that the log has forked
 }
 
 // Status returns the present state. It does not ask the ledger.
@@ -307,6 +332,7 @@ func (w *Worker) Status() Status {
 		Failures:     w.failures,
 		NextAttempt:  w.next,
 		Halted:       w.halted,
+		ForkReported: w.reported,
 	}
 	if size > w.anchored {
 		s.Lag = size - w.anchored

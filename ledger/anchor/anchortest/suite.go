@@ -37,6 +37,8 @@ func Run(t *testing.T, open func(t *testing.T) Driver) {
 		{"Canceled", testCanceled},
 		{"Concurrent", testConcurrent},
 		{"Worker", testWorker},
+		{"Follower", testFollower},
+		{"Fork", testFork},
 		{"Closed", testClosed},
 	} {
 		t.Run(test.name, func(t *testing.T) { test.run(t, open(t)) })

@@ -75,9 +75,14 @@ type Ledger struct {
 	number uint64          // under mu; of the last block
 	tip    blockproof.Hash // under mu; of the last block
 	failed error           // under mu; why the ledger takes and answers nothing any more
+	grown  chan struct{}   // under mu; closed and replaced when a block is added
 }
 
-var _ anchor.Ledger = (*Ledger)(nil)
+var (
+	_ anchor.Ledger       = (*Ledger)(nil)
+	_ anchor.EventSource  = (*Ledger)(nil)
+	_ anchor.ForkReporter = (*Ledger)(nil)
+)
 
 // errClosed is what callers find in ErrUnavailable after Close.
 var errClosed = errors.New("embedded: closed")
@@ -143,7 +148,7 @@ func open(dir string, o Options, p *pebble.Options) (*Ledger, error) {
 	if err != nil {
 		return nil, fmt.Errorf("embedded: opening %s: %w", dir, err)
 	}
-	l := &Ledger{o: o, keys: append([]*sm2.PublicKey{key}, o.Keys...), db: db}
+	l := &Ledger{o: o, keys: append([]*sm2.PublicKey{key}, o.Keys...), db: db, grown: make(chan struct{})}
 	l.closing, l.stop = context.WithCancel(context.Background())
 	return l, nil
 }
@@ -172,27 +177,33 @@ func (l *Ledger) Describe() anchor.Description {
 
 // RegisterLog implements [anchor.Ledger].
 func (l *Ledger) RegisterLog(ctx context.Context, origin string, key *sm2.PublicKey) error {
-	_, err := l.submit(ctx, l.o.Org, chaincode.FuncRegisterLog, []byte(origin), key.SPKI())
+	_, err := l.Submit(ctx, chaincode.FuncRegisterLog, []byte(origin), key.SPKI())
 	return err
 }
 
 // RotateLogKey implements [anchor.Ledger].
 func (l *Ledger) RotateLogKey(ctx context.Context, origin string, key *sm2.PublicKey, signature []byte) error {
-	_, err := l.submit(ctx, l.o.Org, chaincode.FuncRotateLogKey, []byte(origin), key.SPKI(), signature)
+	_, err := l.Submit(ctx, chaincode.FuncRotateLogKey, []byte(origin), key.SPKI(), signature)
+	return err
+}
+
+// ReportFork implements [anchor.ForkReporter].
+func (l *Ledger) ReportFork(ctx context.Context, origin string, noteA, noteB []byte) error {
+	_, err := l.Submit(ctx, chaincode.FuncReportFork, []byte(origin), noteA, noteB)
 	return err
 }
 
 // Latest implements [anchor.Ledger].
 func (l *Ledger) Latest(ctx context.Context, origin string) (checkpoint.Signed, error) {
-	done, err := l.submit(ctx, l.o.Org, chaincode.FuncLatest, []byte(origin))
+	note, err := l.Evaluate(ctx, chaincode.FuncLatest, []byte(origin))
 	if err != nil {
 		return checkpoint.Signed{}, err
 	}
-	head, err := checkpoint.Parse(done.result)
+	head, err := checkpoint.Parse(note)
 	if err != nil {
 		return checkpoint.Signed{}, fmt.Errorf("%w: last head of %s: %w", ErrDamaged, origin, err)
 	}
-	return checkpoint.Signed{Checkpoint: head, Note: done.result}, nil
+	return checkpoint.Signed{Checkpoint: head, Note: note}, nil
 }
 
 // Anchor implements [anchor.Ledger].

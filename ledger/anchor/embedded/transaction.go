@@ -18,7 +18,41 @@ import (
 type outcome struct {
 	result []byte
 	event  *chaincode.Announcement
-	proof  []byte // the new block; nil if the transaction changed nothing
+	proof  []byte          // the new block; nil if the transaction changed nothing
+	block  blockproof.Hash // of the new block
+}
+
+// Submit runs a function of the contract as a transaction by the ledger's organisation and returns its identifier, the
+// hash of its block; an empty one if the contract accepts the call but it changes nothing.
+func (l *Ledger) Submit(ctx context.Context, function string, args ...[]byte) (transaction string, err error) {
+	done, err := l.submit(ctx, l.o.Org, function, args...)
+	if err != nil || done.proof == nil {
+		return "", err
+	}
+	return done.block.String(), nil
+}
+
+// Evaluate runs a function of the contract and returns its result. It changes nothing.
+func (l *Ledger) Evaluate(ctx context.Context, function string, args ...[]byte) ([]byte, error) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if err := l.available(ctx); err != nil {
+		return nil, err
+	}
+	return invoke(chaincode.NewTransaction(state{l.db}, l.o.Org), function, args)
+}
+
+// invoke gives the contract's errors the form that callers of a ledger act on.
+func invoke(tx *chaincode.Transaction, function string, args [][]byte) ([]byte, error) {
+	result, err := chaincode.Invoke(tx, function, args)
+	var refusal *chaincode.Error
+	switch {
+	case errors.As(err, &refusal):
+		return nil, anchor.Refusal(refusal)
+	case err != nil:
+		return nil, fmt.Errorf("%w: %w", anchor.ErrUnavailable, err)
+	}
+	return result, nil
 }
 
 // submit runs one transaction by the organisation org.
@@ -29,13 +63,9 @@ func (l *Ledger) submit(ctx context.Context, org, function string, args ...[]byt
 		return outcome{}, err
 	}
 	tx := chaincode.NewTransaction(state{l.db}, org)
-	result, err := chaincode.Invoke(tx, function, args)
-	var refusal *chaincode.Error
-	switch {
-	case errors.As(err, &refusal):
-		return outcome{}, anchor.Refusal(refusal)
-	case err != nil:
-		return outcome{}, fmt.Errorf("%w: %w", anchor.ErrUnavailable, err)
+	result, err := invoke(tx, function, args)
+	if err != nil {
+		return outcome{}, err
 	}
 	done := outcome{result: result, event: tx.Announced()}
 	writes := tx.Writes()
@@ -60,6 +90,7 @@ func (l *Ledger) submit(ctx context.Context, org, function string, args ...[]byt
 	if done.proof, err = l.append(block, writes); err != nil {
 		return outcome{}, fmt.Errorf("%w: %w", anchor.ErrUnavailable, err)
 	}
+	done.block = l.tip
 	return done, nil
 }
 
@@ -82,6 +113,8 @@ func (l *Ledger) append(block *blockproof.EmbeddedBlock, writes []chaincode.Writ
 		return nil, err
 	}
 	l.number, l.tip = block.Number, hash
+	close(l.grown)
+	l.grown = make(chan struct{})
 	return proof, nil
 }
 
