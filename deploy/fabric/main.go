@@ -82,7 +82,8 @@ contract beside it. Fabric is built from source the first time; nothing else is 
 	})
 	root.AddCommand(upCommand(&dir), downCommand(&dir), statusCommand(&dir), cleanCommand(&dir))
 	err := root.ExecuteContext(ctx)
-	if err != nil && strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
+	var h hinted
+	if err != nil && !errors.As(err, &h) && strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
 		err = hinted{usageError{err}, "see: fabric --help"}
 	}
 	return report(stderr, err)
@@ -95,6 +96,9 @@ func report(w io.Writer, err error) int {
 		return exitOK
 	case errors.Is(err, errIncomplete):
 		return exitDown
+	case errors.Is(err, context.Canceled):
+		fmt.Fprintln(w, "fabric: interrupted · 已中断:", err)
+		return exitError
 	}
 	fmt.Fprintln(w, "fabric:", strings.TrimSpace(err.Error()))
 	var h hinted
@@ -128,7 +132,11 @@ The consortium is that of --config; without it, the one that the folder has; wit
 organisations, on the 40 ports from --port on (see deploy/fabric/consortium.toml).`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			c, err := consortium(*dir, config, port, cmd.Flags().Changed("port"))
+			portGiven := cmd.Flags().Changed("port")
+			if config != "" && portGiven {
+				return hinted{usageError{errors.New("--config and --port exclude each other")}, "the consortium file names all ports"}
+			}
+			c, err := consortium(*dir, config, port, portGiven)
 			if err != nil {
 				return err
 			}
@@ -148,7 +156,6 @@ organisations, on the 40 ports from --port on (see deploy/fabric/consortium.toml
 	cmd.Flags().IntVar(&port, "port", defaultPort, "first port of the default consortium")
 	cmd.Flags().StringVar(&binaries, "binaries", "", "folder of Fabric's binaries, built there if missing; default bin/fabric/"+network.Version)
 	cmd.Flags().StringVar(&chaincode, "chaincode", "", "path of cunzheng-chaincode; default: it is built")
-	cmd.MarkFlagsMutuallyExclusive("config", "port")
 	return cmd
 }
 

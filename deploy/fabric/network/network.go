@@ -387,20 +387,33 @@ func (n *Network) tie() *tether {
 	return n.tether
 }
 
+// untie ends what is left of the tied processes that this value started.
+func (n *Network) untie() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.tether != nil {
+		n.tether.cut()
+		n.tether = nil
+	}
+}
+
+// logFormat is that of Fabric's logs, less the colours.
+const logFormat = "FABRIC_LOGGING_FORMAT=%{time:2006-01-02 15:04:05.000 MST} %{level:.4s} [%{module}] %{shortfunc} -> %{message}"
+
 // command is how a process of the network is started.
 func (n *Network) command(p process) (command, error) {
 	switch p.kind {
 	case ordererKind:
 		return command{
 			path: filepath.Join(n.options.Binaries, "orderer"),
-			env:  []string{"FABRIC_CFG_PATH=" + n.files.orderer(p.org)},
+			env:  []string{"FABRIC_CFG_PATH=" + n.files.orderer(p.org), logFormat},
 			dir:  n.files.orderer(p.org),
 		}, nil
 	case peerKind:
 		return command{
 			path: filepath.Join(n.options.Binaries, "peer"),
 			args: []string{"node", "start"},
-			env:  []string{"FABRIC_CFG_PATH=" + n.files.peer(p.org), connectionEnv + "=" + n.files.chaincodeConnection(p.org)},
+			env:  []string{"FABRIC_CFG_PATH=" + n.files.peer(p.org), connectionEnv + "=" + n.files.chaincodeConnection(p.org), logFormat},
 			dir:  n.files.peer(p.org),
 		}, nil
 	}
@@ -470,6 +483,7 @@ func (n *Network) cleanUp(started []process) error {
 	n.say("failed; stopping what was started · 失败，停止已启动的进程")
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
+	defer n.untie()
 	return n.stopAll(ctx, started)
 }
 
@@ -494,14 +508,8 @@ func (n *Network) Down(ctx context.Context) error {
 }
 
 func (n *Network) down(ctx context.Context) error {
-	err := n.stopAll(ctx, n.processes())
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if n.tether != nil {
-		n.tether.cut()
-		n.tether = nil
-	}
-	return err
+	defer n.untie()
+	return n.stopAll(ctx, n.processes())
 }
 
 // Clean stops the network and removes what Up made: keys, ledgers, logs. Other files in the folder stay.
@@ -578,7 +586,11 @@ func (n *Network) Kill(name string) error {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), cleanTimeout)
 	defer cancel()
-	return n.files.kill(ctx, name)
+	was, err := n.files.kill(ctx, name)
+	if err == nil && !was {
+		return fmt.Errorf("%s does not run", name)
+	}
+	return err
 }
 
 // Start starts a process that does not run, and returns when it takes part again. A peer or chaincode then answers
@@ -587,6 +599,9 @@ func (n *Network) Start(ctx context.Context, name string) error {
 	p, err := n.process(name)
 	if err != nil {
 		return err
+	}
+	if n.runs(name) {
+		return fmt.Errorf("%s %w", name, errRunning)
 	}
 	if err := checkPorts([]process{p}); err != nil {
 		return err

@@ -47,6 +47,9 @@ func (l layout) until(ctx context.Context, name string, ask func(context.Context
 		}
 		select {
 		case <-ctx.Done():
+			if errors.Is(ctx.Err(), context.Canceled) { // by the caller, or because another process failed
+				return context.Cause(ctx)
+			}
 			return l.failure(name, fmt.Errorf("%w; last answer: %w", context.Cause(ctx), err))
 		case <-time.After(askEvery):
 		}

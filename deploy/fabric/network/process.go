@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -160,15 +161,17 @@ func (l layout) stop(ctx context.Context, name string) error {
 	if err := l.waitGone(grace, name); err == nil || ctx.Err() != nil {
 		return err
 	}
-	return l.kill(ctx, name)
+	_, err := l.kill(ctx, name)
+	return err
 }
 
-// kill ends a process at once and waits until it is gone.
-func (l layout) kill(ctx context.Context, name string) error {
-	if was, err := l.signal(name, os.Kill); !was || err != nil {
-		return err
+// kill ends a process at once, waits until it is gone, and says whether it was running.
+func (l layout) kill(ctx context.Context, name string) (bool, error) {
+	was, err := l.signal(name, os.Kill)
+	if !was || err != nil {
+		return was, err
 	}
-	return l.waitGone(ctx, name)
+	return true, l.waitGone(ctx, name)
 }
 
 func (l layout) waitGone(ctx context.Context, name string) error {
@@ -184,13 +187,13 @@ func (l layout) waitGone(ctx context.Context, name string) error {
 	}
 }
 
-// tailLines and tailBytes bound what an error shows of a log.
+// tailLines and tailBytes bound what an error shows of a log, and how much is read for that.
 const (
 	tailLines = 15
-	tailBytes = 8 << 10
+	tailBytes = 64 << 10
 )
 
-// tail returns the last lines of a process's log.
+// tail returns the lines of a process's log that tell how it ended: those from its last panic on, or else the last.
 func (l layout) tail(name string) string {
 	file, err := os.Open(l.log(name))
 	if err != nil {
@@ -204,8 +207,14 @@ func (l layout) tail(name string) string {
 	if err != nil {
 		return ""
 	}
-	lines := bytes.Split(bytes.TrimRight(text, "\n"), []byte("\n"))
-	return string(bytes.Join(lines[max(0, len(lines)-tailLines):], []byte("\n")))
+	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
+	first := max(0, len(lines)-tailLines)
+	for i, line := range lines {
+		if strings.HasPrefix(line, "panic: ") || strings.HasPrefix(line, "fatal error: ") {
+			first = i
+		}
+	}
+	return strings.Join(lines[first:min(first+tailLines, len(lines))], "\n")
 }
 
 // processError is a process that did not do its part. It shows the end of its log.

@@ -1,6 +1,7 @@
 package network
 
 import (
+	"errors"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -10,6 +11,7 @@ import (
 // them ends, so one thread is kept for that. A nil tether starts processes that go on.
 type tether struct {
 	commands chan tetherStart
+	end      chan struct{}
 }
 
 type tetherStart struct {
@@ -18,15 +20,20 @@ type tetherStart struct {
 }
 
 func newTether() *tether {
-	t := &tether{commands: make(chan tetherStart)}
+	t := &tether{commands: make(chan tetherStart), end: make(chan struct{})}
 	go t.run()
 	return t
 }
 
 func (t *tether) run() {
 	runtime.LockOSThread() // and never unlocked: the thread ends with the goroutine
-	for s := range t.commands {
-		s.done <- s.cmd.Start()
+	for {
+		select {
+		case s := <-t.commands:
+			s.done <- s.cmd.Start()
+		case <-t.end:
+			return
+		}
 	}
 }
 
@@ -36,13 +43,13 @@ func (t *tether) start(cmd *exec.Cmd) error {
 	}
 	cmd.SysProcAttr.Pdeathsig = syscall.SIGKILL
 	done := make(chan error)
-	t.commands <- tetherStart{cmd, done}
-	return <-done
+	select {
+	case t.commands <- tetherStart{cmd, done}:
+		return <-done
+	case <-t.end:
+		return errors.New("the network was taken down")
+	}
 }
 
 // cut ends the thread, and with it what still runs of what it started.
-func (t *tether) cut() {
-	if t != nil {
-		close(t.commands)
-	}
-}
+func (t *tether) cut() { close(t.end) }
