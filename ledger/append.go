@@ -32,57 +32,22 @@ func (l *Log) AppendAll(ctx context.Context, entries []Entry) ([]Appended, error
 		return nil, err
 	}
 	defer release()
-	switch err := l.Halted(); {
-	case l.closing.Load():
-		return nil, ErrClosed
-	case err != nil:
-		return nil, err
-	case len(entries) == 0:
-		return nil, nil
-	case len(entries) > l.options.Queue:
-		return nil, fmt.Errorf("%w: %d entries at once, the queue holds %d", ErrTooLarge, len(entries), l.options.Queue)
-	}
-
-	if err := l.space.check(); err != nil {
+	if err := l.ready(len(entries)); err != nil || len(entries) == 0 {
 		return nil, err
 	}
-
-	r := &request{items: make([]item, len(entries)), left: len(entries), done: make(chan struct{})}
-	known := 0
-	for i, e := range entries {
-		if err := e.check(); err != nil {
-			if len(entries) > 1 {
-				err = fmt.Errorf("entry %d: %w", i, err)
-			}
-			return nil, err
-		}
-		it := &r.items[i]
-		it.entry = e
-		if err := l.prepare(it); err != nil {
-			return nil, err
-		}
-		if it.duplicate {
-			known++
-		}
+	if err := context.Cause(ctx); err != nil {
+		return nil, fmt.Errorf("ledger: nothing was appended: %w", err)
+	}
+	r, known, err := l.newRequest(entries)
+	if err != nil {
+		return nil, err
 	}
 	// When all are duplicates of released entries there is nothing to wait for.
 	if known < len(entries) {
-		if err := l.queue.put(r); err != nil {
-			if errors.Is(err, ErrBusy) {
-				l.metrics.busy.Inc()
-			}
+		if err := l.wait(ctx, r); err != nil {
 			return nil, err
 		}
-		select {
-		case <-r.done:
-		case <-ctx.Done():
-			return nil, fmt.Errorf("ledger: waiting for the log: %w", context.Cause(ctx))
-		}
-		if r.err != nil {
-			return nil, r.err
-		}
 	}
-
 	appended := make([]Appended, len(r.items))
 	for i := range r.items {
 		if appended[i], err = l.answer(&r.items[i]); err != nil {
@@ -90,6 +55,59 @@ func (l *Log) AppendAll(ctx context.Context, entries []Entry) ([]Appended, error
 		}
 	}
 	return appended, nil
+}
+
+// ready reports whether the log takes that many entries at once.
+func (l *Log) ready(entries int) error {
+	if l.closing.Load() {
+		return ErrClosed
+	}
+	if err := l.Halted(); err != nil {
+		return err
+	}
+	if entries > l.options.Queue {
+		return fmt.Errorf("%w: %d entries at once, the queue holds %d", ErrTooLarge, entries, l.options.Queue)
+	}
+	return l.space.check()
+}
+
+// newRequest checks the entries and prepares them. It returns how many are known
+// to be duplicates.
+func (l *Log) newRequest(entries []Entry) (r *request, known int, err error) {
+	r = &request{items: make([]item, len(entries)), left: len(entries), done: make(chan struct{})}
+	for i, e := range entries {
+		if err := e.check(); err != nil {
+			if len(entries) > 1 {
+				err = fmt.Errorf("entry %d: %w", i, err)
+			}
+			return nil, 0, err
+		}
+		it := &r.items[i]
+		it.entry = e
+		if err := l.prepare(it); err != nil {
+			return nil, 0, err
+		}
+		if it.duplicate {
+			known++
+		}
+	}
+	return r, known, nil
+}
+
+// wait queues a request and waits until its items have their answers.
+func (l *Log) wait(ctx context.Context, r *request) error {
+	if err := l.queue.put(r); err != nil {
+		if errors.Is(err, ErrBusy) {
+			l.metrics.busy.Inc()
+		}
+		return err
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		return fmt.Errorf("ledger: waiting for the log: %w", context.Cause(ctx))
+	}
 }
 
 // check reports whether the entry can be stored.

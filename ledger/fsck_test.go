@@ -134,9 +134,24 @@ func TestFsckFindsEverything(t *testing.T) {
 		{"entry missing", func(b *pebble.Batch, get func([]byte) []byte, o Options) {
 			b.Delete(numberKey(rowEntry, 200), nil)
 		}, []string{"missing entry 200", "extra term kind 1", "extra term kind 2", "extra term kind 3", "extra term kind 4", "extra unique"}, true},
+		{"entries missing", func(b *pebble.Batch, get func([]byte) []byte, o Options) {
+			b.DeleteRange(numberKey(rowEntry, 200), numberKey(rowEntry, 202), nil)
+		}, slices.Concat([]string{"missing entry 200 to 201"}, slices.Repeat([]string{"extra term", "extra term", "extra term", "extra term", "extra unique"}, 2)), true},
+		{"malformed entry keys", func(b *pebble.Batch, get func([]byte) []byte, o Options) {
+			b.Set([]byte{rowEntry}, []byte("x"), nil)
+			b.Set(numberKey(rowEntry, 200)[:8], []byte("x"), nil)
+			b.Set(append(numberKey(rowEntry, 200), 'x'), []byte("x"), nil)
+			b.Set(append(numberKey(rowEntry, 599), 'x'), []byte("x"), nil)
+		}, []string{"extra row 65", "extra row 6500000000000000", "extra row 6500000000000000c878", "extra row 65000000000000025778"}, true},
+		{"malformed entry key at the end", func(b *pebble.Batch, get func([]byte) []byte, o Options) {
+			b.Set([]byte("e\xff"), []byte("x"), nil)
+		}, []string{"extra row 65ff"}, false},
+		{"entry far beyond", func(b *pebble.Batch, get func([]byte) []byte, o Options) {
+			b.Set(numberKey(rowEntry, 1<<40), []byte("x"), nil)
+		}, []string{"extra entry 1099511627776"}, false},
 		{"last entry missing", func(b *pebble.Batch, get func([]byte) []byte, o Options) {
 			b.Delete(numberKey(rowEntry, 599), nil)
-		}, []string{"missing entry 599 to 599", "extra checkpoint 0000000000000258", "extra term kind 1", "extra term kind 2", "extra term kind 3", "extra term kind 4", "extra unique"}, false},
+		}, []string{"missing entry 599", "extra checkpoint 0000000000000258", "extra term kind 1", "extra term kind 2", "extra term kind 3", "extra term kind 4", "extra unique"}, false},
 		{"entry beyond", func(b *pebble.Batch, get func([]byte) []byte, o Options) {
 			e := testEntry(600, 40)
 			b.Set(numberKey(rowEntry, 600), e.Data, nil)

@@ -37,7 +37,7 @@ func (c *checker) checkBeside() error {
 
 // checkUnknown looks for rows of no known kind.
 func (c *checker) checkUnknown() error {
-	lower := []byte{0}
+	var lower []byte
 	for _, row := range []byte{rowAnchor, rowCheckpoint, rowEntry, rowTerm, rowUnique, rowMeta, rowPrivate, rowTile, 0xff} {
 		upper := []byte{row}
 		if row == 0xff {
@@ -50,7 +50,9 @@ func (c *checker) checkUnknown() error {
 		if err != nil {
 			return err
 		}
-		lower = rowEnd(row)
+		if lower = rowEnd(row); row == rowMeta {
+			lower = append(metaKey[:1:1], 0) // it is one row, without a number
+		}
 	}
 	return nil
 }

@@ -9,6 +9,12 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+// A numberedEntry is an entry on its way to a worker.
+type numberedEntry struct {
+	index uint64
+	data  []byte
+}
+
 // indexRows derives all i and j rows from the entries [0, size) and sorts them.
 // If an entry has no proper rows, it calls bad, which may be called concurrently,
 // and goes on when that returns nil.
@@ -16,13 +22,8 @@ func indexRows(ctx context.Context, r reader, size uint64, o Options, dir string
 	if o.Index == nil {
 		return nil, errors.New("ledger: no Index function given")
 	}
-	type entry struct {
-		index uint64
-		data  []byte
-	}
-	const perBatch = 256
 	workers := runtime.GOMAXPROCS(0)
-	batches := make(chan []entry, workers)
+	batches := make(chan []numberedEntry, workers)
 	sorters := make([]*sorter, workers)
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range sorters {
@@ -43,41 +44,47 @@ func indexRows(ctx context.Context, r reader, size uint64, o Options, dir string
 	}
 	g.Go(func() error {
 		defer close(batches)
-		var batch []entry
-		var buffer []byte
-		send := func() error {
+		return readEntries(r, size, o, func(batch []numberedEntry) error {
 			select {
 			case batches <- batch:
-				batch, buffer = nil, nil
 				return nil
 			case <-ctx.Done():
 				return context.Cause(ctx)
 			}
-		}
-		err := iterate(r, numberKey(rowEntry, 0), numberKey(rowEntry, size), false, func(key, value []byte) (bool, error) {
-			index, err := parseNumberKey(rowEntry, key)
-			if err != nil {
-				return true, nil // the tree pass of Fsck reports it
-			}
-			if batch == nil {
-				batch, buffer = make([]entry, 0, perBatch), make([]byte, 0, perBatch*(len(value)+64))
-			}
-			buffer = append(buffer, value...)
-			batch = append(batch, entry{index, buffer[len(buffer)-len(value) : len(buffer) : len(buffer)]})
-			if index%(1<<16) == 0 {
-				o.Progress("index rows", index, size)
-			}
-			if len(batch) < perBatch {
-				return true, nil
-			}
-			return true, send()
 		})
-		if err != nil || len(batch) == 0 {
-			return err
-		}
-		return send()
 	})
 	return sorters, g.Wait()
+}
+
+// readEntries hands out copies of the entries [0, size), some at a time.
+func readEntries(r reader, size uint64, o Options, send func([]numberedEntry) error) error {
+	const perBatch = 256
+	var batch []numberedEntry
+	var buffer []byte
+	err := iterate(r, numberKey(rowEntry, 0), numberKey(rowEntry, size), false, func(key, value []byte) (bool, error) {
+		index, err := parseNumberKey(rowEntry, key)
+		if err != nil {
+			return true, nil // the tree pass of Fsck reports it
+		}
+		if batch == nil {
+			batch, buffer = make([]numberedEntry, 0, perBatch), make([]byte, 0, perBatch*(len(value)+64))
+		}
+		buffer = append(buffer, value...)
+		batch = append(batch, numberedEntry{index, buffer[len(buffer)-len(value) : len(buffer) : len(buffer)]})
+		if index%(1<<16) == 0 {
+			o.Progress("index rows", index, size)
+		}
+		if len(batch) < perBatch {
+			return true, nil
+		}
+		full := batch
+		batch, buffer = nil, nil
+		return true, send(full)
+	})
+	if err != nil || len(batch) == 0 {
+		return err
+	}
+	return send(batch)
 }
 
 // errDerive wraps what Index says about an entry that it cannot read.

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"context"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -38,8 +39,9 @@ type Log struct {
 	// not be synced.
 	applied atomic.Uint64
 
-	// maintenance keeps Fsck and Reindex apart.
-	maintenance sync.Mutex
+	// maintenance keeps Fsck, Reindex and ErasePrivate apart: whoever has put a
+	// value in works.
+	maintenance chan struct{}
 
 	// released is what callers may know of.
 	released atomic.Pointer[released]
@@ -69,6 +71,21 @@ func (l *Log) use() (release func(), err error) {
 		return nil, ErrClosed
 	}
 	return l.life.RUnlock, nil
+}
+
+// Halt refuses entries from now on, for a cause that was found outside the log: a
+// shared ledger that contradicts it. Reading goes on. A restart ends it.
+func (l *Log) Halt(cause error) { l.stop(cause) }
+
+// maintain waits until no other maintenance goes on, and keeps it out until the
+// returned function is called.
+func (l *Log) maintain(ctx context.Context) (done func(), err error) {
+	select {
+	case l.maintenance <- struct{}{}:
+		return func() { <-l.maintenance }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("ledger: waiting for other maintenance: %w", context.Cause(ctx))
+	}
 }
 
 // stop halts the log for the given cause, unless it has halted already.

@@ -89,6 +89,8 @@ func Open(dir string, o Options) (_ *Log, err error) {
 		slots:    make(chan struct{}, inFlight),
 		groups:   make(chan *group, inFlight),
 		finished: make(chan struct{}),
+
+		maintenance: make(chan struct{}, 1),
 	}
 	l.metrics = newMetrics(func() float64 { return float64(l.queue.length()) }, l.diskBytes)
 	l.store, err = openStore(dir, o, storeEvents{

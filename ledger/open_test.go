@@ -8,7 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -172,6 +175,65 @@ func TestAnchors(t *testing.T) {
 	wantClean(t, l)
 }
 
+// TestEraseDuringFsck: a check keeps a view of the log in which the data still is, so an erasure is not done before the
+// check is, and says so when it may not wait.
+func TestEraseDuringFsck(t *testing.T) {
+	o := testOptions(t)
+	checking, goOn := make(chan struct{}), make(chan struct{})
+	var hold atomic.Bool
+	o.Progress = func(string, uint64, uint64) {
+		if hold.CompareAndSwap(true, false) {
+			close(checking)
+			<-goOn
+		}
+	}
+	l, dir := newLog(t, o)
+	defer closeLog(t, l)
+	secret := make([]byte, 100)
+	rand.Read(secret)
+	e := testEntry(1, 40)
+	e.Private = secret
+	mustAppend(t, l, e)
+	if err := l.store.db.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	hold.Store(true)
+	var wg sync.WaitGroup
+	wg.Go(func() { wantClean(t, l) })
+	<-checking
+	short, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	if err := l.ErasePrivate(short, 0); !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("while a check goes on: %v, want the end of the context", err)
+	}
+	if _, err := l.Private(0); !errors.Is(err, ErrNotFound) {
+		t.Errorf("private: %v", err)
+	}
+	close(goOn)
+	wg.Wait()
+	if err := l.ErasePrivate(t.Context(), 0); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, func() bool { return !inTables(t, dir, secret) })
+}
+
+// inTables reports whether a table file of the log holds the middle of a secret.
+func inTables(t *testing.T, dir string, secret []byte) (found bool) {
+	t.Helper()
+	files, err := filepath.Glob(dir + "/*.sst")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%d files, %v", len(files), err)
+	}
+	for _, f := range files {
+		content, err := os.ReadFile(f)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		found = found || bytes.Contains(content, secret[10:50])
+	}
+	return found
+}
+
 // TestErasePrivate looks into the files for what was erased.
 func TestErasePrivate(t *testing.T) {
 	o := testOptions(t)
@@ -188,21 +250,7 @@ func TestErasePrivate(t *testing.T) {
 	if err := l.store.db.Flush(); err != nil {
 		t.Fatal(err)
 	}
-	inTables := func(secret []byte) (found bool) {
-		files, err := filepath.Glob(dir + "/*.sst")
-		if err != nil || len(files) == 0 {
-			t.Fatalf("%d files, %v", len(files), err)
-		}
-		for _, f := range files {
-			content, err := os.ReadFile(f)
-			if err != nil && !errors.Is(err, os.ErrNotExist) {
-				t.Fatal(err)
-			}
-			found = found || bytes.Contains(content, secret[10:50])
-		}
-		return found
-	}
-	if !inTables(secrets[7]) {
+	if !inTables(t, dir, secrets[7]) {
 		t.Fatal("the test cannot see what is stored")
 	}
 	if err := l.ErasePrivate(ctx, 7); err != nil {
@@ -211,7 +259,7 @@ func TestErasePrivate(t *testing.T) {
 	if _, err := l.Private(7); !errors.Is(err, ErrNotFound) {
 		t.Errorf("private after erasure: %v", err)
 	}
-	waitFor(t, func() bool { return !inTables(secrets[7]) }) // Pebble removes old files in the background
+	waitFor(t, func() bool { return !inTables(t, dir, secrets[7]) }) // Pebble removes old files in the background
 	if got, err := l.Private(8); err != nil || !bytes.Equal(got, secrets[8]) {
 		t.Errorf("its neighbour: %v", err)
 	}

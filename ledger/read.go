@@ -46,10 +46,17 @@ func (l *Log) numbered(row byte, index uint64, what string) ([]byte, error) {
 // ErasePrivate removes the private data beside an entry for good and returns
 // when that is durable. The entry and its proofs stay.
 //
-// The rows around it are rewritten, so that no table file holds the data any
-// more. Copies remain in the write-ahead log until Pebble overwrites the file
-// (it reuses the last few), in backups, and in blocks the file system has freed;
-// who must exclude those stores Private sealed and destroys the key.
+// Nobody can read the data from the first moment on. Then the rows around it are
+// rewritten, so that no table file holds the data any more. A Fsck that goes on
+// keeps a snapshot in which it is still there, and a Reindex puts table files in
+// place, so the rewriting waits for them. If ctx ends before, the error says so,
+// and the call is to be repeated.
+//
+// Copies remain in the write-ahead log until Pebble overwrites the file (it
+// reuses the last few), in backups and copies of the folder, in snapshots of the
+// file system, and in blocks that it has freed. Who must exclude those stores
+// Private sealed and destroys the key; a backup that is restored brings the data
+// back, and the erasure must be repeated on it.
 func (l *Log) ErasePrivate(ctx context.Context, index uint64) error {
 	release, err := l.use()
 	if err != nil {
@@ -71,10 +78,20 @@ func (l *Log) ErasePrivate(ctx context.Context, index uint64) error {
 		l.stop(err)
 		return l.Halted()
 	}
-	if err := l.store.db.Compact(ctx, key, numberKey(rowPrivate, index+1), false); err != nil {
+	if err := l.rewrite(ctx, key, numberKey(rowPrivate, index+1)); err != nil {
 		return fmt.Errorf("ledger: entry %d: the private data is removed, its bytes are not overwritten yet: %w", index, err)
 	}
 	return nil
+}
+
+// rewrite has all table files with rows in a range written anew.
+func (l *Log) rewrite(ctx context.Context, lower, upper []byte) error {
+	done, err := l.maintain(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
+	return l.store.db.Compact(ctx, lower, upper, false)
 }
 
 // LookupUnique returns the entry with the given Unique, if there is one.

@@ -26,8 +26,11 @@ func (l *Log) Reindex(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	l.maintenance.Lock()
-	defer l.maintenance.Unlock()
+	done, err := l.maintain(ctx)
+	if err != nil {
+		return err
+	}
+	defer done()
 	l.sequencing.Lock()
 	defer l.sequencing.Unlock()
 	if err := l.Halted(); err != nil {

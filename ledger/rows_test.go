@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -166,5 +167,54 @@ func FuzzRowReader(f *testing.F) {
 			}
 		}
 		t.Error("more rows than bytes")
+	})
+}
+
+// FuzzFsck puts any row into a log: Fsck ends, and finds it unless it says what was there or may be there.
+func FuzzFsck(f *testing.F) {
+	o := testOptions(f)
+	o.FS = vfs.NewMem()
+	l, dir := newLog(f, o)
+	for i := range uint64(3) {
+		mustAppend(f, l, testEntry(i, 40))
+	}
+	closeLog(f, l)
+	o = o.withDefaults()
+	_, keys, err := o.keys()
+	if err != nil {
+		f.Fatal(err)
+	}
+	s, err := openStore(dir, o, storeEvents{log: o.Logger}, existing)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Cleanup(func() { s.close() })
+	e := testEntry(1, 40)
+	for _, key := range [][]byte{numberKey(rowEntry, 1), numberKey(rowEntry, 1<<50), tileKey(0, 0), numberKey(rowCheckpoint, 2), numberKey(rowCheckpoint, 1<<50),
+		appendTermKey(nil, e.Terms[0], 1), appendUniqueKey(nil, e.Unique), {rowEntry}, {rowTerm}, {rowUnique}, {}, []byte("m0"), []byte("e\x00\x00\x00\x00\x00\x00\x00\x01x")} {
+		f.Add(key, []byte("value"))
+	}
+	f.Fuzz(func(t *testing.T, key, value []byte) {
+		if bytes.Equal(key, metaKey) {
+			return // Fsck of another log does not begin
+		}
+		b := s.db.NewIndexedBatch()
+		defer b.Close()
+		if err := b.Set(key, value, nil); err != nil {
+			t.Fatal(err)
+		}
+		found := 0
+		if err := fsck(t.Context(), b, dir, o, keys, func(Difference) { found++ }); err != nil {
+			t.Fatal(err)
+		}
+		before, err := get(s.db, key)
+		same := err == nil && bytes.Equal(before, value)
+		beside := len(key) == 1+numberSize && (key[0] == rowPrivate && binary.BigEndian.Uint64(key[1:]) < 3 || key[0] == rowAnchor && binary.BigEndian.Uint64(key[1:]) <= 3)
+		if (found == 0) != (same || beside) {
+			t.Errorf("%x = %x: %d differences", key, value, found)
+		}
+		if found > 100 {
+			t.Errorf("%x = %x: a flood of %d differences", key, value, found)
+		}
 	})
 }
