@@ -73,6 +73,8 @@ type Server struct {
 	batches  *places // of batches under way
 	uploads  *places // of files under way
 	stopping atomic.Bool
+	underWay underWay
+	cut      context.CancelFunc // ends the context of every request
 
 	echo *echo.Echo
 	http *http.Server
@@ -123,8 +125,10 @@ func New(o Options) (*Server, error) {
 	if err := s.route(); err != nil {
 		return nil, fmt.Errorf("api: %w", err)
 	}
+	base, cut := context.WithCancel(context.Background())
+	s.cut = cut
 	s.http = &http.Server{
-		Handler: s.echo, TLSConfig: o.TLS,
+		Handler: s.underWay.count(s.echo), TLSConfig: o.TLS, BaseContext: func(net.Listener) context.Context { return base },
 		ReadHeaderTimeout: min(10*time.Second, limits.Request), ReadTimeout: limits.Request, WriteTimeout: limits.Request,
 		IdleTimeout: limits.Idle, MaxHeaderBytes: limits.Headers,
 		ErrorLog: slog.NewLogLogger(s.logger.Handler(), slog.LevelDebug), // noise of broken clients
@@ -167,43 +171,45 @@ func (s *Server) route() error {
 func (s *Server) Handler() http.Handler { return s.echo }
 
 // Run serves l until ctx ends or Shutdown is called; then it lets requests under way finish, for at most Limits.Drain,
-// and cuts off what is left. What was acknowledged is durable before the acknowledgement is sent, so nothing
-// acknowledged is lost either way. Run closes l. It returns nil after an orderly stop.
+// and cuts off what is left. It returns when no request is being handled any more, so that what they use can be closed;
+// only one that does not heed being cut off for 10 seconds is left behind, with an error. What was acknowledged is durable
+// before the acknowledgement is sent, so nothing acknowledged is lost in any way. Run closes l. It returns nil after an
+// orderly stop.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
-	stopped := make(chan error, 1)
-	finished := make(chan struct{})
-	go func() {
-		select {
-		case <-ctx.Done():
-			drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.Drain)
-			defer cancel()
-			stopped <- s.Shutdown(drain)
-		case <-finished:
-			stopped <- nil
-		}
-	}()
+	served := make(chan error, 1)
+	go func() { served <- s.serve(l) }()
 	var err error
-	if s.http.TLSConfig != nil {
-		err = s.http.ServeTLS(l, "", "")
-	} else {
-		err = s.http.Serve(l)
+	select {
+	case err = <-served:
+	case <-ctx.Done():
 	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.limits.Drain)
+	defer cancel()
 	if errors.Is(err, http.ErrServerClosed) {
-		err = nil
-		if ctx.Err() != nil {
-			return <-stopped
-		}
+		err = nil // another has called Shutdown
 	}
-	close(finished)
-	return errors.Join(err, <-stopped)
+	return errors.Join(err, s.Shutdown(drain))
 }
 
-// Shutdown stops accepting, waits for requests under way until ctx ends, and then cuts off what is left, which it
-// reports as an error.
+// serve returns as soon as the server begins to stop.
+func (s *Server) serve(l net.Listener) error {
+	if s.http.TLSConfig != nil {
+		return s.http.ServeTLS(l, "", "")
+	}
+	return s.http.Serve(l)
+}
+
+// afterCut is how long a request that was cut off may take to end.
+const afterCut = 10 * time.Second
+
+// Shutdown stops accepting, waits for requests under way until ctx ends, then cuts off what is left, which it reports as
+// an error, and waits for that to end too. It may be called beside Run and more than once.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.stopping.Store(true)
-	if err := s.http.Shutdown(ctx); err != nil {
-		return errors.Join(fmt.Errorf("requests were cut off: %w", err), s.http.Close())
+	err := s.http.Shutdown(ctx)
+	if err != nil {
+		err = fmt.Errorf("requests were cut off: %w", errors.Join(err, s.http.Close()))
+		s.cut()
 	}
-	return nil
+	return errors.Join(err, s.underWay.wait(afterCut))
 }

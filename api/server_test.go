@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -402,13 +403,70 @@ func TestHardStop(t *testing.T) {
 		t.Errorf("run: %v", err)
 	}
 	e.done <- nil
+	e.wantClean(t) // at once: Run has waited for the handler
+	if n := e.stored(); n != 0 || e.originals(t) != 0 {
+		t.Errorf("%d entries, %d originals", n, e.originals(t))
+	}
 	if got, _ := io.ReadAll(c); bytes.Contains(got, []byte(" 201 ")) {
 		t.Error("acknowledged")
 	}
-	eventually(t, "the upload ends", func() bool { return e.originals(t) == 0 })
-	if n := e.stored(); n != 0 {
-		t.Errorf("%d entries were made", n)
+}
+
+// lateEvidence takes its time to answer, and to notice that nobody waits for it any more.
+type lateEvidence struct {
+	Evidence
+	reached, leave chan struct{}
+	ended          atomic.Bool
+}
+
+func (l *lateEvidence) Get(ctx context.Context, _ notary.Actor, _ string) (*notary.Record, error) {
+	close(l.reached)
+	select {
+	case <-l.leave:
+	case <-ctx.Done():
+		time.Sleep(200 * time.Millisecond) // a disk that is slow to answer
 	}
+	l.ended.Store(true)
+	return nil, ctx.Err()
+}
+
+// TestRunOutlivesHandlers holds that Run returns after the last handler, however the stop came about: what handlers use
+// is closed then.
+func TestRunOutlivesHandlers(t *testing.T) {
+	ask := func(t *testing.T, e *env, late *lateEvidence) {
+		token := e.token(t, notary.RoleDepositor)
+		c := e.dial(t)
+		fmt.Fprintf(c, "GET /v1/evidence/X HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\n\r\n", token)
+		<-late.reached
+	}
+	begin := func(t *testing.T) (*env, *lateEvidence) {
+		late := &lateEvidence{reached: make(chan struct{}), leave: make(chan struct{})}
+		return start(t, func(o *Options) { late.Evidence, o.Evidence, o.Limits.Drain = o.Evidence, late, 300*time.Millisecond }), late
+	}
+	t.Run("Shutdown", func(t *testing.T) {
+		e, late := begin(t)
+		ask(t, e, late)
+		stopped := make(chan error, 1)
+		go func() { stopped <- e.server.Shutdown(context.Background()) }()
+		eventually(t, "the server stops", e.server.stopping.Load)
+		time.AfterFunc(100*time.Millisecond, func() { close(late.leave) })
+		if err := <-e.done; err != nil || !late.ended.Load() {
+			t.Errorf("Run: %v; the handler has ended: %v", err, late.ended.Load())
+		}
+		e.done <- nil
+		if err := <-stopped; err != nil {
+			t.Errorf("Shutdown: %v", err)
+		}
+	})
+	t.Run("cut off", func(t *testing.T) {
+		e, late := begin(t)
+		ask(t, e, late)
+		e.stop()
+		if err := <-e.done; !errors.Is(err, context.DeadlineExceeded) || !late.ended.Load() {
+			t.Errorf("Run: %v; the handler has ended: %v", err, late.ended.Load())
+		}
+		e.done <- nil
+	})
 }
 
 func TestReadiness(t *testing.T) {
