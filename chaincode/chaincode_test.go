@@ -72,6 +72,15 @@ func TestErrorText(t *testing.T) {
 	}
 }
 
+// TestNoFunction stands beside the contract's test because clients of Fabric do not send a call without a function.
+func TestNoFunction(t *testing.T) {
+	_, err := chaincodetest.NewMemory().Invoke("notary", "")
+	var refusal *chaincode.Error
+	if !errors.As(err, &refusal) || refusal.Code != chaincode.Syntax {
+		t.Errorf("%v, want a refusal with SYNTAX", err)
+	}
+}
+
 // TestRows shows the state and the write order as they are documented, and that two peers come to the same writes.
 func TestRows(t *testing.T) {
 	log := chaincodetest.NewLog(t, "log.example")

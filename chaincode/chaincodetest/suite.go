@@ -386,7 +386,6 @@ func testSyntax(t *testing.T, f *fixture) {
 		function string
 		args     [][]byte
 	}{
-		{"no function", "", nil},
 		{"unknown function", "Delete", [][]byte{origin}},
 		{"other case", "latest", [][]byte{origin}},
 		{"no argument", chaincode.FuncLatest, nil},
