@@ -76,7 +76,8 @@ func ReportFork(s State, origin string, noteA, noteB []byte) error {
 	}{org, origin, [2]tlog.Hash{a.Root, b.Root}, a.Size})
 }
 
-// logKeys returns every key that the log ever had.
+// logKeys returns every key that the log ever had. There is one for each rotation, so that they are few; a peer of Fabric
+// shows at most ledger.state.totalQueryLimit of them, 100,000 as delivered.
 func logKeys(r Reader, origin string) ([]*sm2.PublicKey, error) {
 	var keys []*sm2.PublicKey
 	err := scan(r, keyPrefix(origin), "", func(rest string, value []byte) (bool, error) {
