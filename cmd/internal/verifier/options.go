@@ -42,7 +42,11 @@ Checks an evidence bundle offline, without server or network.
 退出码 / Exit codes:
   0  通过 / passed      1  不通过 / failed
   2  无法判定 / indeterminate      3  用法错误或文件不可读 / usage error or unreadable file
+带 --json 时，退出码 3 也输出一个 JSON 对象，说明原因。
+With --json, exit code 3 comes with a JSON object too, which says why.
 `
+
+const timeExample = "2026-11-23T19:22:33+08:00"
 
 func (c Command) usage() string { return fmt.Sprintf(usageText, c.Name) }
 
@@ -61,7 +65,10 @@ func (c Command) parse(args []string) (*options, error) {
 	var bundles []string
 	for len(args) > 0 {
 		if err := flags.Parse(args); err != nil {
-			return nil, err
+			if errors.Is(err, flag.ErrHelp) {
+				return nil, err
+			}
+			return nil, usageProblem("命令行有误："+err.Error(), err.Error())
 		}
 		rest := flags.Args()
 		if len(args) > len(rest) && args[len(args)-len(rest)-1] == "--" {
@@ -78,7 +85,7 @@ func (c Command) parse(args []string) (*options, error) {
 		return o, nil
 	}
 	if len(bundles) != 1 {
-		return nil, fmt.Errorf("需要且只能有一个存证包 / want exactly one bundle, got %d", len(bundles))
+		return nil, usageProblem(fmt.Sprintf("需要且只能有一个存证包，现有 %d 个", len(bundles)), fmt.Sprintf("want exactly one bundle, got %d", len(bundles)))
 	}
 	o.bundle = bundles[0]
 
@@ -86,10 +93,10 @@ func (c Command) parse(args []string) (*options, error) {
 	if at != "" {
 		var err error
 		if o.at, err = time.Parse(time.RFC3339, at); err != nil {
-			return nil, fmt.Errorf("--at %q: 时间应如 2026-11-23T19:22:33+08:00 / want a time such as 2026-11-23T19:22:33+08:00", at)
+			return nil, usageProblem(fmt.Sprintf("--at %q：时间应如 %s", at, timeExample), fmt.Sprintf("--at %q: want a time such as %s", at, timeExample))
 		}
 		if o.at.Year() < 1971 || o.at.Year() > 9998 {
-			return nil, fmt.Errorf("--at %q: 年份超出范围 / year out of range", at)
+			return nil, usageProblem(fmt.Sprintf("--at %q：年份超出范围", at), fmt.Sprintf("--at %q: year out of range", at))
 		}
 	}
 	switch language {
@@ -98,7 +105,7 @@ func (c Command) parse(args []string) (*options, error) {
 	case string(evidence.Chinese), string(evidence.English):
 		o.language = evidence.Language(language)
 	default:
-		return nil, errors.New("--lang: zh 或 en / zh or en")
+		return nil, usageProblem("--lang 应为 zh 或 en", "--lang: want zh or en")
 	}
 	return o, nil
 }

@@ -33,24 +33,25 @@ type Command struct {
 // Run executes one command line and returns its exit code.
 func (c Command) Run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	o, err := c.parse(args)
+	var p *problem
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(stdout, c.usage())
 		return ExitPassed
-	case err != nil:
-		fmt.Fprintf(stderr, "%v\n\n%s", err, c.usage())
-		return ExitUsage
+	case errors.As(err, &p):
+		fmt.Fprintf(stderr, "%s / %s\n\n%s", p.ZH, p.EN, c.usage())
+		return fail(p, wantsJSON(args), stdout, stderr)
 	case o.version:
 		fmt.Fprintf(stdout, "%s %s\n", c.Name, c.Version)
 		return ExitPassed
 	}
-	report, err := o.verify(stdin)
-	if err != nil {
-		fmt.Fprintln(stderr, err)
-		return ExitUsage
+	report, p := o.verify(stdin)
+	if p != nil {
+		fmt.Fprintln(stderr, o.say(p.ZH, p.EN))
+		return fail(p, o.json, stdout, stderr)
 	}
 	if err := o.print(stdout, report); err != nil {
-		fmt.Fprintln(stderr, err)
+		fmt.Fprintln(stderr, o.say("无法输出报告：", "cannot write the report: ")+err.Error())
 		return ExitUsage
 	}
 	switch report.Verdict {
@@ -62,30 +63,40 @@ func (c Command) Run(args []string, stdin io.Reader, stdout, stderr io.Writer) i
 	return ExitIndeterminate
 }
 
+// fail ends a run without report, for which the user has been told the reason.
+func fail(p *problem, asJSON bool, stdout, stderr io.Writer) int {
+	if asJSON {
+		if err := p.print(stdout); err != nil {
+			fmt.Fprintln(stderr, err)
+		}
+	}
+	return ExitUsage
+}
+
 // verify opens the files and asks the kernel.
-func (o *options) verify(stdin io.Reader) (*evidence.Report, error) {
+func (o *options) verify(stdin io.Reader) (*evidence.Report, *problem) {
 	in := evidence.Input{At: o.at}
 	bundle, err := os.Open(o.bundle)
 	if err != nil {
-		return nil, o.unreadable("存证包", "the bundle", err)
+		return nil, unreadable(codeBundle, "存证包", "the bundle", err)
 	}
 	defer bundle.Close()
 	info, err := bundle.Stat()
 	if err != nil {
-		return nil, o.unreadable("存证包", "the bundle", err)
+		return nil, unreadable(codeBundle, "存证包", "the bundle", err)
 	}
 	if !info.Mode().IsRegular() {
-		return nil, o.unreadable("存证包", "the bundle", fmt.Errorf("%s is not a regular file", o.bundle))
+		return nil, unreadable(codeBundle, "存证包", "the bundle", fmt.Errorf("%s is not a regular file", o.bundle))
 	}
 	in.Bundle, in.Size = bundle, info.Size()
 
 	if o.trust != "" {
 		text, err := readTrust(o.trust)
 		if err != nil {
-			return nil, o.unreadable("信任文件", "the trust file", err)
+			return nil, unreadable(codeTrust, "信任文件", "the trust file", err)
 		}
 		if in.Trust, err = evidence.ParseTrust(text); err != nil {
-			return nil, o.unreadable("信任文件", "the trust file", err)
+			return nil, unreadable(codeTrust, "信任文件", "the trust file", err)
 		}
 	}
 	switch o.content {
@@ -95,14 +106,14 @@ func (o *options) verify(stdin io.Reader) (*evidence.Report, error) {
 	default:
 		original, err := os.Open(o.content)
 		if err != nil {
-			return nil, o.unreadable("原文", "the original", err)
+			return nil, unreadable(codeContent, "原文", "the original", err)
 		}
 		defer original.Close()
 		in.Content = original
 	}
 	report, err := evidence.Verify(in)
 	if err != nil {
-		return nil, o.unreadable("文件", "a file", err)
+		return nil, unreadable(codeReading, "文件", "a file", err)
 	}
 	return report, nil
 }
@@ -116,10 +127,6 @@ func readTrust(path string) ([]byte, error) {
 	defer f.Close()
 	const tooMuch = 2 << 20
 	return io.ReadAll(io.LimitReader(f, tooMuch))
-}
-
-func (o *options) unreadable(zh, en string, err error) error {
-	return fmt.Errorf("%s: %w", o.say("无法读取"+zh, "cannot read "+en), err)
 }
 
 func (o *options) say(zh, en string) string {
