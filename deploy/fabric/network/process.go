@@ -43,7 +43,10 @@ func (l layout) start(name string, c command, t *tether) error {
 	if err != nil {
 		return err
 	}
-	defer pidFile.Close() // the child has its own
+	defer pidFile.Close()                       // the child has its own
+	if err := pidFile.Truncate(0); err != nil { // from here on, the number of an earlier process would be a lie
+		return err
+	}
 	log, err := openLog(l.log(name))
 	if err != nil {
 		return err
@@ -101,30 +104,39 @@ func baseEnvironment() []string {
 
 // running returns the pid of a process of the network, or 0 if it does not run.
 func (l layout) running(name string) (int, error) {
+	for deadline := time.Now().Add(startGrace); ; time.Sleep(lockPoll) {
+		held, text, err := l.readPID(name)
+		if !held || err != nil {
+			return 0, err
+		}
+		if pid, err := strconv.Atoi(text); err == nil && pid > 1 {
+			return pid, nil
+		}
+		if time.Now().After(deadline) { // it is not just being started
+			return 0, fmt.Errorf("%s is held, but has no process id", l.pid(name))
+		}
+	}
+}
+
+// readPID says whether a process holds its pid file, and what is in it.
+func (l layout) readPID(name string) (held bool, text string, err error) {
 	file, err := os.Open(l.pid(name))
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
+		return false, "", nil
 	}
 	if err != nil {
-		return 0, err
+		return false, "", err
 	}
 	defer file.Close()
 	err = syscall.Flock(int(file.Fd()), lockShared|syscall.LOCK_NB)
 	if err == nil {
-		return 0, nil
+		return false, "", nil
 	}
 	if !errors.Is(err, syscall.EWOULDBLOCK) {
-		return 0, fmt.Errorf("locking %s: %w", l.pid(name), err)
+		return false, "", fmt.Errorf("locking %s: %w", file.Name(), err)
 	}
-	text, err := io.ReadAll(io.LimitReader(file, 32))
-	if err != nil {
-		return 0, err
-	}
-	pid, err := strconv.Atoi(string(bytes.TrimSpace(text)))
-	if err != nil || pid <= 1 {
-		return 0, fmt.Errorf("%s holds no process id", l.pid(name))
-	}
-	return pid, nil
+	content, err := io.ReadAll(io.LimitReader(file, 32))
+	return true, string(bytes.TrimSpace(content)), err
 }
 
 // signal sends s to a process of the network and says whether it was running. The handle is taken before the lock is

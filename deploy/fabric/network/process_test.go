@@ -88,6 +88,32 @@ func TestStopsNoStranger(t *testing.T) {
 	}
 }
 
+// TestStartForgetsEarlierProcess: from the moment a start holds the pid file, the number in it is not an earlier one's.
+func TestStartForgetsEarlierProcess(t *testing.T) {
+	l := layout(t.TempDir())
+	if err := writeFile(l.pid("peer.a"), []byte("12345678\n")); err != nil {
+		t.Fatal(err)
+	}
+	broken := sleeper(t)
+	broken.path += "-none"
+	if err := l.start("peer.a", broken, nil); err == nil {
+		t.Fatal("started what is not there")
+	}
+	mustNotRun(t, l, "peer.a")
+	if text, err := os.ReadFile(l.pid("peer.a")); err != nil || len(text) > 0 {
+		t.Errorf("pid file holds %q, %v", text, err)
+	}
+	// A file that is held by one which has not written its number yet names nobody.
+	file, err := tryLock(l.pid("peer.a"), lockExclusive)
+	if err != nil || file == nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if pid, err := l.running("peer.a"); pid != 0 || err == nil {
+		t.Errorf("running as %d, %v", pid, err)
+	}
+}
+
 // TestTiedProcessDies runs a second copy of this test program that starts a tied process and is then killed.
 func TestTiedProcessDies(t *testing.T) {
 	if runtime.GOOS != "linux" {
