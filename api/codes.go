@@ -6,6 +6,7 @@ import (
 
 	"cunzheng/api/token"
 	"cunzheng/notary"
+	"cunzheng/notary/consortium"
 )
 
 // Codes of the errors this package finds itself. They are part of the interface and never change their meaning.
@@ -107,6 +108,13 @@ var kinds = map[string]kind{
 	notary.CodePasswordWeak:        {status: http.StatusUnprocessableEntity, zh: "密码强度不足", en: "The password is too weak"},
 	notary.CodeLoginFailed:         {status: http.StatusUnauthorized, zh: "账号或密码错误", en: "Wrong account or password", grant: true},
 	notary.CodeAccountLocked:       {status: http.StatusTooManyRequests, zh: "登录失败次数过多，账号已暂时锁定", en: "Too many failures: the account is locked for a while"},
+
+	consortium.CodeOfficeUnknown:        {status: http.StatusNotFound, zh: "联盟中没有此机构", en: "No such office in the consortium"},
+	consortium.CodeNodeUnavailable:      {status: http.StatusServiceUnavailable, zh: "其他机构的节点暂无应答", en: "Another office's node does not answer", retry: 10 * time.Second, speaks: true},
+	consortium.CodeNodeAnswer:           {status: http.StatusBadGateway, zh: "其他机构的节点未给出证明", en: "Another office's node gave no proof", speaks: true},
+	consortium.CodeProofFalse:           {status: http.StatusBadGateway, zh: "其他机构的节点给出的证明不成立", en: "Another office's node gave a false proof", speaks: true},
+	consortium.CodeProofUndecided:       {status: http.StatusBadGateway, zh: "其他机构的节点给出的证明无法判定", en: "The proof of another office's node can be neither confirmed nor refuted", speaks: true},
+	consortium.CodeDirectoryUnavailable: {status: http.StatusServiceUnavailable, zh: "联盟账本暂不可用", en: "The consortium's ledger is out of reach", retry: 10 * time.Second, speaks: true},
 
 	string(token.CodeMalformed):   {status: http.StatusUnauthorized, zh: "令牌格式有误", en: "The token is malformed", grant: true},
 	string(token.CodeAlgorithm):   {status: http.StatusUnauthorized, zh: "令牌算法只能是 SM2-SM3", en: "The algorithm of the token must be SM2-SM3", grant: true},

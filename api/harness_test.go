@@ -50,7 +50,7 @@ func serve(t testing.TB, node *stack, change func(*Options)) *env {
 	t.Helper()
 	e := &env{stack: node, logs: new(bytes.Buffer), metrics: prometheus.NewRegistry(), tokens: map[string]string{}, done: make(chan error, 1)}
 	o := Options{
-		Evidence: node.service, Registry: node.service, Log: publicLog{node.log}, Tokens: tokenKeys{node.keys}, Issuer: issuer,
+		Evidence: node.service, Registry: node.service, Log: publicLog{node.log}, Proofs: node.service, Tokens: tokenKeys{node.keys}, Issuer: issuer,
 		Registerer: e.metrics, Gatherer: e.metrics, Logger: slog.New(slog.NewJSONHandler(e.logs, nil)),
 	}
 	if change != nil {

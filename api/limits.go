@@ -17,6 +17,8 @@ type Limits struct {
 	Batches    int // batches under way at once; default 8; more are answered 429
 	Uploads    int // files under way at once; default 32; more wait, and are then answered 429
 
+	Proofs int // public proofs under way at once, and as many of other nodes; default 32; more wait, and are then answered 429
+
 	Request time.Duration // for a request that is not a transfer, to be read and answered; default 1 min
 	Stall   time.Duration // longest silence in a transfer; default 1 min
 	MinRate int64         // slowest average upload, in bytes per second; default 1,024
@@ -36,6 +38,7 @@ func (l Limits) withDefaults() (Limits, error) {
 		BatchLines: cmp.Or(l.BatchLines, 10_000),
 		Batches:    cmp.Or(l.Batches, 8),
 		Uploads:    cmp.Or(l.Uploads, 32),
+		Proofs:     cmp.Or(l.Proofs, 32),
 		Request:    cmp.Or(l.Request, time.Minute),
 		Stall:      cmp.Or(l.Stall, time.Minute),
 		MinRate:    cmp.Or(l.MinRate, 1024),
@@ -44,7 +47,7 @@ func (l Limits) withDefaults() (Limits, error) {
 		Idle:       cmp.Or(l.Idle, 2*time.Minute),
 		Drain:      cmp.Or(l.Drain, 30*time.Second),
 	}
-	lowest := min(l.FileBody, l.BatchBody, l.SmallBody, int64(l.Headers), int64(l.BatchLines), int64(l.Batches), int64(l.Uploads),
+	lowest := min(l.FileBody, l.BatchBody, l.SmallBody, int64(l.Headers), int64(l.BatchLines), int64(l.Batches), int64(l.Uploads), int64(l.Proofs),
 		int64(l.Request), int64(l.Stall), l.MinRate, l.BusyRate, int64(l.Wait), int64(l.Idle), int64(l.Drain))
 	if lowest < 0 {
 		return Limits{}, fmt.Errorf("api: a limit is negative: %+v", l)

@@ -27,6 +27,9 @@ type Options struct {
 	Log      Log      // the public log: checkpoint and tiles
 	Tokens   Tokens   // the platform's own keys for access tokens
 
+	Proofs     Proofs     // public proofs of this node's own evidence; default: none are given
+	Consortium Consortium // public proofs of other nodes; default: none are looked for
+
 	// Issuer is the public base URL, such as "https://cz.example". It is iss and aud of access tokens.
 	Issuer string
 	// Audiences are further names of the platform that machines may address assertions to, such as the log's origin.
@@ -72,6 +75,12 @@ type Server struct {
 	gatherer prometheus.Gatherer
 	batches  *places // of batches under way
 	uploads  *places // of files under way
+
+	proofs     Proofs     // may be nil
+	consortium Consortium // may be nil
+	ownProofs  *places    // of own public proofs under way
+	relays     *places    // of others' public proofs under way
+
 	stopping atomic.Bool
 	underWay underWay
 	cut      context.CancelFunc // ends the context of every request
@@ -100,6 +109,7 @@ func New(o Options) (*Server, error) {
 		evidence: o.Evidence, registry: o.Registry, log: o.Log, keys: o.Tokens, base: o.Issuer,
 		version: cmp.Or(o.Version, "dev"), limits: limits, ready: o.Ready, clock: o.Clock, logger: o.Logger, gatherer: o.Gatherer, proxies: o.Proxies,
 		batches: newPlaces(limits.Batches), uploads: newPlaces(limits.Uploads),
+		proofs: o.Proofs, consortium: o.Consortium, ownProofs: newPlaces(limits.Proofs), relays: newPlaces(limits.Proofs),
 	}
 	if s.ready == nil {
 		s.ready = func(context.Context) []Check { return nil }

@@ -122,6 +122,21 @@ func (c *Client) download(ctx context.Context, call call, w io.Writer) error {
 	return nil
 }
 
+// Proof writes the public proof of a record, of this node or of another of the consortium, to w. It needs no credentials.
+// Node is the origin of the log of the node that gave it; empty if it is the server's own. After an error what was written
+// is not a bundle.
+func (c *Client) Proof(ctx context.Context, number string, w io.Writer) (node string, err error) {
+	response, err := c.do(ctx, readOpen("/v1/proofs/"+url.PathEscape(number)))
+	if err != nil {
+		return "", err
+	}
+	defer response.Body.Close()
+	if _, err := io.Copy(w, response.Body); err != nil {
+		return "", fmt.Errorf("download: %w", err)
+	}
+	return response.Header.Get("Cunzheng-Node"), nil
+}
+
 // Trust returns the platform's trust file and its bytes. It is worth what the connection is worth.
 func (c *Client) Trust(ctx context.Context) (*evidence.Trust, []byte, error) {
 	raw, err := c.public(ctx, "/v1/trust")
