@@ -8,6 +8,7 @@ import (
 
 	"github.com/labstack/echo/v4"
 
+	"cunzheng/api/wire"
 	"cunzheng/evidence"
 	"cunzheng/notary"
 )
@@ -35,7 +36,7 @@ func (s *Server) getEvidence(c echo.Context) error {
 }
 
 // searchParameters are the filters of a search. They combine: a record must fit all that are given.
-var searchParameters = []string{"sm3", "sha256", "depositor", "from", "to", "case", "correlation", "cursor", "limit"}
+var searchParameters = []string{"number", "sm3", "sha256", "depositor", "from", "to", "case", "correlation", "order", "cursor", "limit"}
 
 const (
 	defaultPage = 50
@@ -57,7 +58,7 @@ func (s *Server) searchEvidence(c echo.Context) error {
 
 func parseSearch(q url.Values) (notary.Query, error) {
 	query := notary.Query{
-		Depositor: q.Get("depositor"), Case: q.Get("case"), Correlation: q.Get("correlation"),
+		Number: q.Get("number"), Depositor: q.Get("depositor"), Case: q.Get("case"), Correlation: q.Get("correlation"),
 		Cursor: q.Get("cursor"), Limit: defaultPage,
 	}
 	var err error
@@ -72,6 +73,13 @@ func parseSearch(q url.Values) (notary.Query, error) {
 	}
 	if query.To, err = timeParameter(q, "to"); err != nil {
 		return notary.Query{}, err
+	}
+	switch q.Get("order") {
+	case "", wire.OldestFirst:
+	case wire.NewestFirst:
+		query.NewestFirst = true
+	default:
+		return notary.Query{}, badParameter("order", "order 须为 oldest 或 newest。", "order must be oldest or newest.")
 	}
 	if value := q.Get("limit"); value != "" {
 		if query.Limit, err = strconv.Atoi(value); err != nil || query.Limit < 1 || query.Limit > maxPage {

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -119,7 +120,7 @@ func TestDepositToVerdict(t *testing.T) {
 		}
 	}
 	for name, q := range map[string]client.Query{
-		"sm3": {SM3: f.SM3}, "sha256": {SHA256: f.SHA256}, "case": {Case: f.Case}, "correlation": {Correlation: "flow-7"},
+		"number": {Number: d.Number}, "sm3": {SM3: f.SM3}, "sha256": {SHA256: f.SHA256}, "case": {Case: f.Case}, "correlation": {Correlation: "flow-7"},
 		"depositor": {Depositor: "xm-notary"}, "time": {From: time.Now().Add(-time.Hour), To: time.Now().Add(time.Hour)},
 		"all": {SM3: f.SM3, Case: f.Case, Depositor: "xm-notary"},
 	} {
@@ -129,6 +130,42 @@ func TestDepositToVerdict(t *testing.T) {
 		}
 	}
 	e.wantClean(t)
+}
+
+// TestSearchOrder holds that pages come in the order that was asked for, and join without gap or repetition.
+func TestSearchOrder(t *testing.T) {
+	e := start(t, nil)
+	c := e.as(t, "depositor")
+	var numbers []string
+	for i := range 7 {
+		d, err := c.DepositDigest(t.Context(), wire.DigestDeposit{SM3: sm3.Sum([]byte{byte(i)}), Metadata: wire.Metadata{Case: "C-1"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		numbers = append(numbers, d.Number)
+	}
+	for _, newest := range []bool{false, true} {
+		for name, q := range map[string]client.Query{"case": {Case: "C-1"}, "time": {From: time.Now().Add(-time.Hour)}, "all": {}} {
+			q.Limit, q.NewestFirst = 3, newest
+			var got []string
+			for item, err := range c.All(t.Context(), q) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				got = append(got, item.Number)
+			}
+			want := slices.Clone(numbers)
+			if newest {
+				slices.Reverse(want)
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("by %s, newest first %v: got %q, want %q", name, newest, got, want)
+			}
+		}
+	}
+	if page, err := c.Search(t.Context(), client.Query{Number: numbers[3], Case: "C-2"}, ""); err != nil || len(page.Items) != 0 {
+		t.Errorf("a number that does not fit the case: %+v, %v", page, err)
+	}
 }
 
 func TestFormDeposit(t *testing.T) {

@@ -109,6 +109,7 @@ func TestBadRequests(t *testing.T) {
 		{"query parameter twice", get, "/v1/evidence?case=a&case=b", "", nil, 400, codeQuery, "case"},
 		{"bad digest in query", get, "/v1/evidence?sm3=xyz", "", nil, 400, codeQuery, "sm3"},
 		{"bad time in query", get, "/v1/evidence?from=now", "", nil, 400, codeQuery, "from"},
+		{"unknown order", get, "/v1/evidence?order=random", "", nil, 400, codeQuery, "order"},
 		{"limit 0", get, "/v1/evidence?limit=0", "", nil, 400, codeQuery, "limit"},
 		{"limit too large", get, "/v1/evidence?limit=501", "", nil, 400, codeQuery, "limit"},
 		{"bad escape in query", get, "/v1/evidence?case=%zz", "", nil, 400, codeQuery, ""},

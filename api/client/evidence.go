@@ -32,11 +32,13 @@ func readOpen(path string) call {
 
 // Query selects records: those that fit all fields that are set.
 type Query struct {
+	Number            string
 	SM3, SHA256       evidence.Digest
 	Depositor         string // identifier of the organisation
 	From, To          time.Time
 	Case, Correlation string
-	Limit             int // of one page; 0: the server's default
+	NewestFirst       bool // otherwise in the order of the log
+	Limit             int  // of one page; 0: the server's default
 }
 
 func (q Query) values(cursor string) url.Values {
@@ -58,9 +60,13 @@ func (q Query) values(cursor string) url.Values {
 	if !q.To.IsZero() {
 		set("to", q.To.UTC().Format(time.RFC3339Nano))
 	}
+	if q.NewestFirst {
+		set("order", wire.NewestFirst)
+	}
 	if q.Limit > 0 {
 		set("limit", strconv.Itoa(q.Limit))
 	}
+	set("number", q.Number)
 	set("depositor", q.Depositor)
 	set("case", q.Case)
 	set("correlation", q.Correlation)

@@ -28,7 +28,13 @@ type Summary struct {
 	Correlation  string           `json:"correlation,omitzero"`
 }
 
-// Page is one page of a search result, in the order of the log.
+// Orders of a search result.
+const (
+	OldestFirst = "oldest" // the default
+	NewestFirst = "newest"
+)
+
+// Page is one page of a search result, in the order of the log or the other way round.
 type Page struct {
 	Items []Summary `json:"items"`
 	Next  string    `json:"next,omitzero"` // cursor of the next page; absent on the last
