@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -22,7 +24,8 @@ func fsckCommand() *cobra.Command {
 		Use:   "fsck --data DIR",
 		Short: "Recompute the whole log, its indexes and the ledger, and report each difference 全量校验",
 		Long: `Recompute the Merkle tree from the entries, compare every tile, checkpoint, signature and index row, and walk the
-embedded ledger. With --originals every original is decrypted and hashed as well. Stop the server first.
+embedded ledger. With --originals every original is decrypted and hashed as well; what an upload left that was under way when the server
+was killed is named, and is no difference. Stop the server first.
 
 Exit code 0: everything agrees. 1: there are differences, one a line.`,
 		Args: noArgs,
@@ -36,6 +39,7 @@ Exit code 0: everything agrees. 1: there are differences, one a line.`,
 					fmt.Fprintf(cmd.OutOrStdout(), "%s %s: %s\n", kind, key, detail)
 				}
 			}
+			f.remark = func(text string) { fmt.Fprintln(cmd.ErrOrStderr(), text) }
 			size, err := f.run(cmd.Context(), originals, reindex)
 			f.progress.Clear()
 			if err != nil {
@@ -62,6 +66,7 @@ Exit code 0: everything agrees. 1: there are differences, one a line.`,
 type fsck struct {
 	dir      string
 	report   func(kind, key, detail string)
+	remark   func(text string) // about what is no difference
 	found    int
 	progress interface {
 		Clear() error
@@ -111,11 +116,29 @@ func (f *fsck) run(ctx context.Context, originals, reindex bool) (size uint64, e
 		if err != nil {
 			return err
 		}
-		return errors.Join(notary.CheckOriginals(ctx, log, store, func(number string, problem error) {
-			f.report("original", number, problem.Error())
-		}), store.Close())
+		return errors.Join(f.originals(ctx, log, store), store.Close())
 	})
 	return size, err
+}
+
+// originals compares the store of originals with the log. What uploads left that were under way when the server ended
+// is no difference: the next start decides about it.
+func (f *fsck) originals(ctx context.Context, log *ledger.Log, store *vault.Vault) error {
+	interrupted := store.Pending()
+	for _, id := range interrupted {
+		f.remark(id + ": an upload that was under way when the server ended. This is no damage: the next start removes it, " +
+			"or keeps it if the log has its entry 上传中断，非损坏；下次启动时自动清理")
+	}
+	return notary.CheckOriginals(ctx, log, store, func(number string, problem error) {
+		if !partOf(number, interrupted) {
+			f.report("original", number, problem.Error())
+		}
+	})
+}
+
+// partOf reports whether a name in the store is a temporary file of one of the uploads.
+func partOf(name string, uploads []string) bool {
+	return strings.HasSuffix(name, ".tmp") && slices.ContainsFunc(uploads, func(id string) bool { return strings.HasPrefix(name, id+".") })
 }
 
 func (f *fsck) chain(ctx context.Context, config Config, keys *keystore.Store) error {
