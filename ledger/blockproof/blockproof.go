@@ -25,18 +25,30 @@
 //	if errors.Is(err, blockproof.ErrUnknownKey) {
 //		// the trust file does not hold the key of this ledger: nothing is proven, nothing is refuted
 //	}
+//
+// # Hyperledger Fabric
+//
+// The proof is canonical JSON around the block of the channel and the config blocks that lead from a trusted one to the
+// one in force ([FabricProof]). The blocks are Fabric's own messages without what nobody signs: header, transactions,
+// and the orderers' signatures. [VerifyFabric] checks what a peer checks when it receives and validates a block, as far
+// as it can be known without the state of the channel; docs/formats.md has every step. It proves that enough
+// organisations' peers ran the contract on the head and signed the result, and that a quorum of the orderers put it into
+// this block.
+//
+// What a verifier must trust is one config block of the channel ([ParseFabricConfig]): it names the organisations with
+// their root certificates, the orderers and the policies. Signatures are ECDSA P-256 over SHA-256, Fabric's own.
 package blockproof
 
 import "errors"
 
-// MaxSize is the greatest length of a proof in bytes.
+// MaxSize is the greatest length of a proof by an embedded ledger in bytes.
 const MaxSize = 64 << 10
 
 var (
-	// ErrInvalid says that the proof is malformed or its signature is false: it is not what the ledger made.
+	// ErrInvalid says that the proof is malformed, a signature is false, or too few signed: it is not what the ledger made.
 	ErrInvalid = errors.New("blockproof: invalid proof")
 
-	// ErrUnknownKey says that none of the given keys is the one that the proof names. The proof may be good; ask for
-	// the key.
+	// ErrUnknownKey says that none of the given keys is the one that the proof names, or none of the given configurations
+	// leads to the one in force. The proof may be good; ask for the key or the configuration.
 	ErrUnknownKey = errors.New("blockproof: signed by an unknown key")
 )
