@@ -58,8 +58,9 @@ var layers = []struct {
 	{"ledger/anchor", []string{"crypto", "ledger/tlog", "ledger/checkpoint", "ledger/blockproof", "ledger/anchor", "chaincode"}},
 	{"evidence", []string{"crypto", "ledger/tlog", "ledger/checkpoint", "ledger/blockproof", "evidence"}},
 	{"notary", []string{"crypto", "keystore", "ledger", "evidence", "notary"}},
+	{"notary/consortium/consortiumtest", []string{"crypto", "keystore", "ledger", "evidence", "notary", "api"}}, // for tests only: whole nodes
 	{"api", []string{"crypto", "notary", "evidence", "api"}},
-	{"api/token", []string{"crypto"}},
+	{"api/token", []string{"crypto", "api/internal"}},
 	{"api/wire", []string{"evidence"}},
 	{"api/client", []string{"crypto", "evidence", "api/wire", "api/token"}},
 	{"deploy", []string{"deploy"}},

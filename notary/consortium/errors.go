@@ -36,8 +36,8 @@ func (f *FalseProof) Error() string {
 			failed = append(failed, c.ID+" "+c.Code)
 		}
 	}
-	if len(failed) == 0 {
-		failed = append(failed, "it is the proof of "+f.Report.Number)
+	if len(failed) == 0 { // then the statement could be read
+		failed = append(failed, fmt.Sprintf("it is the proof of %s in the log %s", f.Report.Number, f.Report.Subject.Log))
 	}
 	return fmt.Sprintf("consortium: %s (%s) serves a false proof of %s: %s",
 		f.Node.Origin, f.Node.URL, f.Number, strings.Join(failed, ", "))

@@ -206,8 +206,9 @@ func (c *Consortium) ask(ctx context.Context, n directory.Node, number string, t
 	if err != nil {
 		return nil, err
 	}
+	other := report.Subject != nil && (report.Number != number || report.Subject.Log != n.Origin)
 	switch {
-	case report.Verdict == evidence.Failed || report.Verdict == evidence.Passed && report.Number != number:
+	case report.Verdict == evidence.Failed || other:
 		f := &FalseProof{Node: n, Number: number, Report: report}
 		c.alarm(f)
 		return nil, proofFalse(f)

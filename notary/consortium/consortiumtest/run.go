@@ -1,0 +1,186 @@
+package consortiumtest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"cunzheng/api/client"
+	"cunzheng/evidence"
+	"cunzheng/keystore"
+	"cunzheng/notary"
+	"cunzheng/notary/consortium"
+)
+
+// Shared is a ledger that several organisations share.
+type Shared struct {
+	Members []Member // at least three; on a ledger that one organisation runs it may be the same one
+	Trust   TrustLedgers
+}
+
+// Run is the test of three nodes on a shared ledger: they publish themselves, and each finds, fetches and verifies the
+// others' proofs, through rotations, failures and a move. The ledger may hold anything before; Run uses new logs.
+func Run(t *testing.T, s Shared) {
+	if len(s.Members) < 3 {
+		t.Fatalf("%d members, want 3", len(s.Members))
+	}
+	unique := time.Now().UnixNano()
+	n := &network{trust: s.Trust}
+	for i, office := range []string{"NOT01", "BUR01", "HEA01"} {
+		origin := fmt.Sprintf("log.example/%d/%d", unique, i)
+		n.nodes = append(n.nodes, Start(t, s.Members[i], s.Trust, office, origin))
+	}
+	for i, node := range n.nodes {
+		n.numbers = append(n.numbers, node.Deposit(t, fmt.Sprintf("document %d of %d", i, unique)))
+		node.Anchor(t)
+	}
+	// The steps build on one another.
+	for _, step := range []struct {
+		name string
+		run  func(*testing.T)
+	}{
+		{"publishing", n.publishing},
+		{"every node finds every proof", n.everyProof},
+		{"what is not there", n.notThere},
+		{"a rotated key", n.rotation},
+		{"a node that is down and moves", n.moving},
+	} {
+		if !t.Run(step.name, step.run) {
+			return
+		}
+	}
+	for _, node := range n.nodes {
+		if alarms := node.Alarms(); len(alarms) > 0 {
+			t.Errorf("%s raised alarms: %v", node.Record.Origin, alarms)
+		}
+	}
+}
+
+type network struct {
+	trust   TrustLedgers
+	nodes   []*Node
+	numbers []string // a proof of each node
+}
+
+// publishing takes a transaction for the node and one for each of its keys, and none when it is done again.
+func (n *network) publishing(t *testing.T) {
+	for _, node := range n.nodes {
+		if err := node.Publisher.Err(); err == nil {
+			t.Error("published before it is published")
+		}
+		if got := node.Publish(t); got != 5 {
+			t.Errorf("publishing took %d transactions, want 5", got)
+		}
+		if got := node.Publish(t); got != 0 {
+			t.Errorf("publishing again took %d transactions", got)
+		}
+		if err := node.Publisher.Err(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func (n *network) everyProof(t *testing.T) {
+	trust, err := n.nodes[0].Consortium.Trust(t.Context())
+	must(t, err)
+	for _, node := range n.nodes {
+		if log := trust.Log(node.Record.Origin); log == nil || log.Office != node.Record.Name || len(log.Keys) != 4 {
+			t.Errorf("the consortium's trust file says of %s: %+v", node.Record.Origin, log)
+		}
+	}
+	for i, from := range n.nodes {
+		for j, number := range n.numbers {
+			bundle, node := ask(t, from, number)
+			if want := n.nodes[j].Record.Origin; i != j && node != want || i == j && node != "" {
+				t.Errorf("node %d says that the proof by %d is from %q", i, j, node)
+			}
+			passed(t, bundle, trust, number)
+		}
+	}
+}
+
+func (n *network) notThere(t *testing.T) {
+	here, there := n.nodes[0], n.nodes[1]
+	for number, code := range map[string]string{
+		"nothing":                             notary.CodeNumberInvalid,
+		there.Number.Format(time.Now(), 4711): notary.CodeNotFound,
+		here.Number.Format(time.Now(), 4711):  notary.CodeNotFound,
+		evidence.NumberFormat{Area: "ZZ", Region: "999999", Office: "NON99"}.Format(time.Now(), 1): consortium.CodeOfficeUnknown,
+	} {
+		refused(t, here, number, code)
+	}
+}
+
+// rotation holds that a new key is asked for when it is met, and that what the old one signed stays good.
+func (n *network) rotation(t *testing.T) {
+	here, there := n.nodes[0], n.nodes[1]
+	before, _ := ask(t, here, n.numbers[1])
+	_, err := there.Keys.Rotate(keystore.RoleReceipt, time.Now())
+	must(t, err)
+	refused(t, here, n.numbers[1], consortium.CodeProofUndecided)
+	if got := there.Publish(t); got != 1 {
+		t.Errorf("publishing the new key took %d transactions", got)
+	}
+	here.Clock.Add(10 * time.Second)
+	after, _ := ask(t, here, n.numbers[1])
+	trust, err := n.nodes[2].Consortium.Trust(t.Context())
+	must(t, err)
+	passed(t, before, trust, n.numbers[1])
+	passed(t, after, trust, n.numbers[1])
+	for _, k := range trust.Log(there.Record.Origin).Keys {
+		if retired := k.Role == evidence.RoleReceipt && k.ID != there.Keys.Keys(keystore.RoleReceipt)[1].Key.Fingerprint(); retired != (k.Until != 0) {
+			t.Errorf("%s key %s is in use until %s", k.Role, k.ID, k.Until)
+		}
+	}
+}
+
+func (n *network) moving(t *testing.T) {
+	here, gone := n.nodes[0], n.nodes[2]
+	gone.Stop()
+	problem := refused(t, here, n.numbers[2], consortium.CodeNodeUnavailable)
+	if problem.RetryAfter <= 0 {
+		t.Error("it does not say when to try again")
+	}
+	ask(t, here, n.numbers[1]) // the others are there
+	gone.Move(t)
+	if got := gone.Publish(t); got != 1 {
+		t.Errorf("publishing the new address took %d transactions", got)
+	}
+	here.Clock.Add(2 * time.Minute)
+	if _, node := ask(t, here, n.numbers[2]); node != gone.Record.Origin {
+		t.Errorf("the proof is from %q", node)
+	}
+}
+
+// ask asks a node for a public proof, as anybody does.
+func ask(t *testing.T, n *Node, number string) (bundle []byte, node string) {
+	t.Helper()
+	var b bytes.Buffer
+	node, err := n.Client(t).Proof(t.Context(), number, &b)
+	must(t, err)
+	return b.Bytes(), node
+}
+
+func refused(t *testing.T, n *Node, number, code string) *client.Problem {
+	t.Helper()
+	_, err := n.Client(t).Proof(t.Context(), number, new(bytes.Buffer))
+	problem, ok := errors.AsType[*client.Problem](err)
+	if !ok || problem.Code != code {
+		t.Fatalf("%s: got %v, want %s", number, err, code)
+	}
+	return problem
+}
+
+// passed verifies a bundle as a court does.
+func passed(t *testing.T, bundle []byte, trust *evidence.Trust, number string) {
+	t.Helper()
+	report, err := evidence.Verify(evidence.Input{
+		Bundle: bytes.NewReader(bundle), Size: int64(len(bundle)), Trust: trust, At: time.Now().Add(time.Minute),
+	})
+	must(t, err)
+	if report.Verdict != evidence.Passed || report.Level != evidence.LevelAnchored || report.Number != number {
+		t.Errorf("%s: %s", number, report.Text("en"))
+	}
+}
