@@ -26,8 +26,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"cunzheng/api/internal/lru"
 )
 
 const (
@@ -44,7 +42,7 @@ const (
 	placesNewcomers = 48
 	placesAddress   = 4 // for newcomers
 
-	remembered = 65_536 // of each kind
+	remembered = 32_768 // of each kind, in each generation
 )
 
 // The budgets of an account and of an address.
@@ -72,14 +70,14 @@ type Guard struct {
 	clock func() time.Time
 
 	mu        sync.Mutex
-	underWay  int                         // attempts; guarded by mu, like all below
-	newcomers int                         // of them
-	byPair    map[digest]int              // of them all
-	byAddress map[digest]int              // of the newcomers
-	pairs     *lru.Cache[digest, pair]    // by account and address
-	homes     *lru.Cache[digest, home]    // likewise; apart, so that strangers cannot crowd it
-	accounts  *lru.Cache[digest, account] // by account
-	addresses *lru.Cache[digest, spent]   // by address
+	underWay  int              // attempts; guarded by mu, like all below
+	newcomers int              // of them
+	byPair    map[digest]int   // of them all
+	byAddress map[digest]int   // of the newcomers
+	pairs     *memory[pair]    // by account and address
+	homes     *memory[home]    // likewise; apart, so that strangers cannot crowd it
+	accounts  *memory[account] // by account
+	addresses *memory[spent]   // by address
 }
 
 // digest stands for what somebody typed, which may be long, and may well be a password.
@@ -115,8 +113,8 @@ func New(clock func() time.Time) (*Guard, error) {
 	}
 	return &Guard{
 		clock: clock, byPair: make(map[digest]int), byAddress: make(map[digest]int),
-		pairs: lru.New[digest, pair](remembered), homes: lru.New[digest, home](remembered),
-		accounts: lru.New[digest, account](remembered), addresses: lru.New[digest, spent](remembered),
+		pairs: newMemory[pair](remembered), homes: newMemory[home](remembered),
+		accounts: newMemory[account](remembered), addresses: newMemory[spent](remembered),
 	}, nil
 }
 
@@ -149,21 +147,21 @@ func (g *Guard) Enter(accountName, address string) (*Attempt, error) {
 	if !g.hasPlace(a, p) {
 		return nil, &Refusal{Retry: time.Second}
 	}
-	from, _ := g.addresses.Get(a.address)
+	from, _ := g.addresses.get(a.address)
 	if wait := a.poor(owner.spent, from, now); wait > 0 {
 		return nil, &Refusal{Retry: wait}
 	}
 	owner.spent = accountBudget.spend(owner.spent, now)
-	g.accounts.Put(a.account, owner)
-	g.addresses.Put(a.address, addressBudget.spend(from, now))
+	g.accounts.put(a.account, owner)
+	g.addresses.put(a.address, addressBudget.spend(from, now))
 	g.takePlace(a, 1)
 	return a, nil
 }
 
 // known finds what is remembered of an attempt's pair and account and still counts. The caller holds mu.
 func (g *Guard) known(a *Attempt, now time.Time) (pair, account) {
-	owner, _ := g.accounts.Get(a.account)
-	p, _ := g.pairs.Get(a.pair)
+	owner, _ := g.accounts.get(a.account)
+	p, _ := g.pairs.get(a.pair)
 	if now.Sub(p.last) > forgetFailures || !p.last.After(owner.reset) {
 		p = pair{}
 	}
@@ -172,7 +170,7 @@ func (g *Guard) known(a *Attempt, now time.Time) (pair, account) {
 
 // isHome reports whether the account has signed in from the address lately. The caller holds mu.
 func (g *Guard) isHome(a *Attempt, owner account, now time.Time) bool {
-	h, ok := g.homes.Get(a.pair)
+	h, ok := g.homes.get(a.pair)
 	return ok && now.Sub(time.Time(h)) <= homeFor && time.Time(h).After(owner.reset)
 }
 
@@ -213,8 +211,8 @@ func (g *Guard) takePlace(a *Attempt, n int) {
 // Succeeded says that the password was right.
 func (a *Attempt) Succeeded() {
 	a.end(true, func(g *Guard) {
-		g.pairs.Remove(a.pair)
-		g.homes.Put(a.pair, home(g.clock()))
+		g.pairs.remove(a.pair)
+		g.homes.put(a.pair, home(g.clock()))
 	})
 }
 
@@ -231,7 +229,7 @@ func (a *Attempt) Failed() {
 				p.wait = now.Add(firstWait << over)
 			}
 		}
-		g.pairs.Put(a.pair, p)
+		g.pairs.put(a.pair, p)
 	})
 }
 
@@ -252,12 +250,12 @@ func (a *Attempt) end(harmless bool, settle func(*Guard)) {
 	if !harmless {
 		return
 	}
-	if owner, ok := g.accounts.Get(a.account); ok {
+	if owner, ok := g.accounts.get(a.account); ok {
 		owner.spent = accountBudget.giveBack(owner.spent)
-		g.accounts.Put(a.account, owner)
+		g.accounts.put(a.account, owner)
 	}
-	if from, ok := g.addresses.Get(a.address); ok {
-		g.addresses.Put(a.address, addressBudget.giveBack(from))
+	if from, ok := g.addresses.get(a.address); ok {
+		g.addresses.put(a.address, addressBudget.giveBack(from))
 	}
 }
 
@@ -265,5 +263,5 @@ func (a *Attempt) end(harmless bool, settle func(*Guard)) {
 func (g *Guard) Reset(accountName string) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.accounts.Put(digestOf(accountName), account{reset: g.clock()})
+	g.accounts.put(digestOf(accountName), account{reset: g.clock()})
 }

@@ -11,7 +11,6 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"cunzheng/api/internal/lru"
 	"cunzheng/crypto/sm2"
 )
 
@@ -116,7 +115,7 @@ func TestCacheIsBounded(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if n := w.verifier.seen.Len(); n != 4 {
+	if n := w.verifier.seen.len(); n != 4 {
 		t.Fatalf("%d tokens are remembered, want 4", n)
 	}
 }
@@ -319,7 +318,7 @@ func BenchmarkVerifySignature(b *testing.B) {
 	w := newWorld(b)
 	raw := w.issue(b)
 	for b.Loop() {
-		w.verifier.seen = lru.New[[32]byte, *Claims](1)
+		w.verifier.seen = newLRU[[32]byte, *Claims](1)
 		if _, err := w.verifier.Verify(raw); err != nil {
 			b.Fatal(err)
 		}

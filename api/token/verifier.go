@@ -7,7 +7,6 @@ import (
 
 	"github.com/golang-jwt/jwt/v5"
 
-	"cunzheng/api/internal/lru"
 	"cunzheng/crypto/sm2"
 )
 
@@ -27,7 +26,7 @@ type Verifier struct {
 	parser   *jwt.Parser
 	lifetime time.Duration
 	clock    func() time.Time
-	seen     *lru.Cache[[sha256.Size]byte, *Claims]
+	seen     *lru[[sha256.Size]byte, *Claims]
 }
 
 // NewVerifier returns a verifier for tokens of issuer and audience that were issued for at most lifetime. keys finds a
@@ -38,7 +37,7 @@ func NewVerifier(issuer, audience string, lifetime time.Duration, keys func(kid 
 	}
 	Register()
 	return &Verifier{
-		keys: keys, lifetime: lifetime, clock: clock, seen: lru.New[[sha256.Size]byte, *Claims](cached),
+		keys: keys, lifetime: lifetime, clock: clock, seen: newLRU[[sha256.Size]byte, *Claims](cached),
 		parser: jwt.NewParser(jwt.WithValidMethods([]string{Algorithm}), jwt.WithStrictDecoding(),
 			jwt.WithIssuer(issuer), jwt.WithAudience(audience), jwt.WithTimeFunc(clock),
 			jwt.WithExpirationRequired(), jwt.WithNotBeforeRequired(), jwt.WithIssuedAt()),
@@ -48,11 +47,11 @@ func NewVerifier(issuer, audience string, lifetime time.Duration, keys func(kid 
 // Verify returns the claims of raw, or an *Error. The claims are shared: callers must not change them.
 func (v *Verifier) Verify(raw string) (*Claims, error) {
 	key := sha256.Sum256([]byte(raw))
-	if claims, ok := v.seen.Get(key); ok {
+	if claims, ok := v.seen.get(key); ok {
 		if v.clock().Unix() < claims.Expires {
 			return claims, nil
 		}
-		v.seen.Remove(key)
+		v.seen.remove(key)
 		return nil, refuse(CodeExpired, "expired")
 	}
 	var claims Claims
@@ -70,7 +69,7 @@ func (v *Verifier) Verify(raw string) (*Claims, error) {
 	if err := v.plausible(&claims, signedBy); err != nil {
 		return nil, err
 	}
-	v.seen.Put(key, &claims)
+	v.seen.put(key, &claims)
 	return &claims, nil
 }
 
