@@ -102,9 +102,10 @@ func searchCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:   "search",
-		Short: "Search evidence by digest, depositor, time, case or correlation id 查询存证",
-		Long:  "Search evidence. Flags combine; at most --most matches of what you may see are printed, the oldest first.\nWith --json one JSON object a line.",
-		Args:  noArgs,
+		Short: "Search evidence by number, digest, depositor, time, case or correlation id 查询存证",
+		Long: `Search evidence. Flags combine; at most --most matches of what you may see are printed, the oldest first, or with
+--newest-first the other way round. With --json one JSON object a line.`,
+		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := errors.Join(
 				parseDigest("sm3", sm3Hex, &q.SM3), parseDigest("sha256", sha256Hex, &q.SHA256),
@@ -144,6 +145,7 @@ func searchCommand() *cobra.Command {
 	}
 	c.addTo(cmd)
 	flags := cmd.Flags()
+	flags.StringVar(&q.Number, "number", "", "evidence number 存证编号")
 	flags.StringVar(&sm3Hex, "sm3", "", "SM3 of the content, 64 hexadecimal digits")
 	flags.StringVar(&sha256Hex, "sha256", "", "SHA-256 of the content")
 	flags.StringVar(&q.Depositor, "depositor", "", "organisation 存证主体")
@@ -151,6 +153,7 @@ func searchCommand() *cobra.Command {
 	flags.StringVar(&to, "to", "", "received before")
 	flags.StringVar(&q.Case, "case", "", "case number 案件编号")
 	flags.StringVar(&q.Correlation, "correlation", "", "correlation id")
+	flags.BoolVar(&q.NewestFirst, "newest-first", false, "the newest first 按时间倒序")
 	flags.IntVar(&most, "most", 100, "print at most this many")
 	flags.BoolVar(&asJSON, "json", false, "print one JSON object a line")
 	return cmd
