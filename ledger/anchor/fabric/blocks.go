@@ -178,23 +178,24 @@ func (l *Ledger) configBlock(ctx context.Context, peers []*peer, number uint64) 
 
 // lastConfig returns the number of the config block that was in force for a block.
 func lastConfig(block *common.Block) (uint64, error) {
-	if block.GetHeader().GetNumber() == 0 {
+	number := block.GetHeader().GetNumber()
+	if number == 0 {
 		return 0, nil
 	}
 	signatures := block.GetMetadata().GetMetadata()
 	if len(signatures) <= int(common.BlockMetadataIndex_SIGNATURES) {
-		return 0, fmt.Errorf("block %d has no signatures", block.GetHeader().GetNumber())
+		return 0, fmt.Errorf("block %d has no signatures", number)
 	}
 	metadata, orderer := new(common.Metadata), new(common.OrdererBlockMetadata)
 	if err := unwrap(
 		layer{func() []byte { return signatures[common.BlockMetadataIndex_SIGNATURES] }, metadata},
 		layer{func() []byte { return metadata.Value }, orderer},
 	); err != nil {
-		return 0, fmt.Errorf("block %d: %w", block.Header.Number, err)
+		return 0, fmt.Errorf("block %d: %w", number, err)
 	}
 	last := orderer.GetLastConfig().GetIndex()
-	if last > block.Header.Number {
-		return 0, fmt.Errorf("block %d names the later config block %d", block.Header.Number, last)
+	if last > number {
+		return 0, fmt.Errorf("block %d names the later config block %d", number, last)
 	}
 	return last, nil
 }

@@ -65,7 +65,7 @@ func (l *Ledger) witnesses() []*peer {
 
 // announced calls fn for the events of a contract in a block.
 func announced(block *common.Block, contract string, fn func(uint64, chaincode.Announcement) error) error {
-	number := block.Header.Number
+	number := block.GetHeader().GetNumber()
 	var codes []byte
 	if metadata := block.GetMetadata().GetMetadata(); len(metadata) > int(common.BlockMetadataIndex_TRANSACTIONS_FILTER) {
 		codes = metadata[common.BlockMetadataIndex_TRANSACTIONS_FILTER]

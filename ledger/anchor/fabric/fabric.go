@@ -208,11 +208,12 @@ func (l *Ledger) evaluate(ctx context.Context, function string, args ...[]byte) 
 	})
 }
 
-// retry repeats what finds nobody to answer.
+// retry repeats what finds nobody to answer. A block under a configuration that nothing pinned leads to does not get
+// better.
 func retry[T any](ctx context.Context, call func() (T, error)) (T, error) {
 	for n := 1; ; n++ {
 		result, err := call()
-		if !errors.Is(err, anchor.ErrUnavailable) || n == attempts || ctx.Err() != nil {
+		if !errors.Is(err, anchor.ErrUnavailable) || errors.Is(err, blockproof.ErrUnknownKey) || n == attempts || ctx.Err() != nil {
 			return result, err
 		}
 		pause(ctx, n)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -386,8 +387,17 @@ func TestUnreachable(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	profile := testNetwork(t).Profile("notary")
+	text, err := os.ReadFile(profile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	noEvents := filepath.Join(t.TempDir(), "connection.yaml")
+	if err := os.WriteFile(noEvents, bytes.ReplaceAll(text, []byte("eventSource: true"), []byte("eventSource: false")), 0o600); err != nil {
+		t.Fatal(err)
+	}
 	for name, o := range map[string]fabric.Options{
 		"no profile":           {Profile: filepath.Join(t.TempDir(), "none.yaml")},
+		"no source of events":  {Profile: noEvents},
 		"unknown user":         {Profile: profile, User: "Nobody"},
 		"unknown organisation": {Profile: profile, Organisation: "nobody"},
 		"damaged pin":          {Profile: profile, Config: []byte("no block")},
@@ -396,6 +406,36 @@ func TestOpenRefuses(t *testing.T) {
 		if l, err := fabric.Open(t.Context(), o); err == nil {
 			l.Close()
 			t.Errorf("%s: opened", name)
+		}
+	}
+}
+
+// TestCloseLeavesNothing holds that all that a ledger has started ends with it.
+func TestCloseLeavesNothing(t *testing.T) {
+	l := openAs(t, "notary", nil)
+	log := registered(t, l, 1).Tree()
+	mustAnchor(t, l, log, 0, 1)
+	following := make(chan error, 1)
+	go func() {
+		following <- l.Events(context.Background(), 0, func(uint64, chaincode.Announcement) error { return nil })
+	}()
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-following; !errors.Is(err, anchor.ErrUnavailable) {
+		t.Errorf("Events ended with %v", err)
+	}
+	deadline := time.After(time.Minute)
+	for {
+		stacks := make([]byte, 4<<20)
+		stacks = stacks[:runtime.Stack(stacks, true)]
+		if !regexp.MustCompile(`fabric-sdk-go|anchor/fabric\.\(`).Match(stacks) {
+			return
+		}
+		select {
+		case <-deadline:
+			t.Fatalf("still running:\n%s", stacks)
+		case <-time.After(10 * time.Millisecond):
 		}
 	}
 }

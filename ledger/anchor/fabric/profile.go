@@ -87,8 +87,12 @@ func (c *client) loadPeers() error {
 		}
 		c.peers = append(c.peers, &peer{Peer: p, config: config})
 	}
-	if len(c.peers) == 0 {
-		return errors.New("no peers")
+	for use, peers := range map[string][]*peer{
+		"endorsingPeer": c.endorsers(), "chaincodeQuery": c.evaluators(), "ledgerQuery": c.archives(), "eventSource": c.sources(),
+	} {
+		if len(peers) == 0 {
+			return fmt.Errorf("no peer of the channel %s has the role %s", c.channel, use)
+		}
 	}
 	// The SDK gives them in the random order of a map.
 	foreign := func(p *peer) int {
