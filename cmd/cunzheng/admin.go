@@ -56,6 +56,8 @@ func organisationCommand() *cobra.Command {
 	add.Flags().StringVar(&o.Region, "region", "", "six-digit region code")
 	add.Flags().StringVar(&status, "status", "active", "active or closed")
 	add.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	suggest(add, "level", levels)
+	suggest(add, "status", standings)
 	cmd.AddCommand(add, listCommand("List the organisations",
 		func(cmd *cobra.Command, s *client.Client) ([]evidence.Organisation, error) {
 			return s.Organisations(cmd.Context())
@@ -84,8 +86,7 @@ func accountAddCommand() *cobra.Command {
 		Short: "Register an account, or change it",
 		Long: `Register the account of a person or, with --system, of a machine.
 
-Roles: depositor, department, notary, approver, archivist, court, auditor, system-administrator,
-security-administrator, audit-administrator.
+Roles: ` + strings.Join(accountRoles, ", ") + `.
 The three administrators are separate persons: an administrator holds no other role.`,
 		Args: exactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -107,6 +108,8 @@ The three administrators are separate persons: an administrator holds no other r
 	cmd.Flags().BoolVar(&system, "system", false, "a machine, which signs in with a key")
 	cmd.Flags().StringVar(&status, "status", "active", "active or closed")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
+	suggest(cmd, "role", accountRoles)
+	suggest(cmd, "status", standings)
 	return cmd
 }
 
@@ -242,6 +245,7 @@ func keyAddCommand() *cobra.Command {
 	cmd.Flags().StringVar(&file, "file", "public-key.pem", "public key, PEM")
 	cmd.Flags().StringVar(&use, "use", string(evidence.UseAuthentication), "authentication or signature")
 	cmd.Flags().StringVar(&until, "until", "", "valid until; default two years from now")
+	suggest(cmd, "use", keyUses)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print JSON")
 	return cmd
 }
@@ -272,6 +276,7 @@ func keyRevokeCommand() *cobra.Command {
 	c.addTo(cmd)
 	cmd.Flags().StringVar(&reason, "reason", "", "compromise, superseded or cessation")
 	cmd.Flags().StringVar(&at, "at", "", "from when it is not to be trusted; default now")
+	suggest(cmd, "reason", reasons)
 	return cmd
 }
 

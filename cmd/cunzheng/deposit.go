@@ -81,14 +81,17 @@ Names, persons and free text enter the log only as salted commitments, never in 
 	flags.StringVar(&f.correlation, "correlation", "", "id that joins the records of one business process")
 	flags.StringSliceVar(&f.related, "related", nil, "numbers of related evidence 关联证据")
 	flags.StringVar(&f.source, "source-system", "", "system the data comes from 来源系统")
-	flags.StringVar(&f.generation, "generation", "", "how the data came into being 生成方式: system, manual, export, scan, photo, audio, video, screen, web, conversion, other")
-	flags.StringVar(&f.custody, "custody", "", "who held it until now 保管经过: system, depositor, third-party, notary, archive")
-	flags.StringVar(&f.environment, "environment", "", "state of the collecting environment 清洁性: checked, normal, not-checked")
+	flags.StringVar(&f.generation, "generation", "", "how the data came into being 生成方式: "+strings.Join(generations, ", "))
+	flags.StringVar(&f.custody, "custody", "", "who held it until now 保管经过: "+strings.Join(custodies, ", "))
+	flags.StringVar(&f.environment, "environment", "", "state of the collecting environment 清洁性: "+strings.Join(environments, ", "))
 	flags.StringVar(&f.tool, "tool", "", "collection tool 采集工具")
 	flags.StringVar(&f.toolVersion, "tool-version", "", "its version")
 	flags.StringVar(&f.declaredAt, "declared-at", "", "when the data came into being, RFC 3339 申报生成时间")
 	flags.StringVar(&f.collectedAt, "collected-at", "", "when it was collected, RFC 3339 采集时间")
 	flags.StringToStringVar(&f.private, "private", nil, "personal or free text as FIELD=TEXT: collector, description, contact, …; only a salted commitment of it is logged")
+	suggest(cmd, "generation", generations)
+	suggest(cmd, "custody", custodies)
+	suggest(cmd, "environment", environments)
 	return cmd
 }
 

@@ -80,7 +80,8 @@ func keysRotateCommand() *cobra.Command {
 		Short: "Replace a key: log, receipt, token, seal or ledger",
 		Long: `Replace one of the platform's keys. The old private key is destroyed, its public key is kept for ever, and the trust
 file names both. Stop the server first. Export the trust file again afterwards.`,
-		Args: exactArgs(1),
+		Args:              exactArgs(1),
+		ValidArgsFunction: suggestRoles,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			role := keystore.Role(args[0])
 			if !slices.Contains(roles, role) {

@@ -35,6 +35,8 @@ Settings are in DIR/` + configFile + `; --listen wins over them.`,
 	cmd.Flags().StringVar(&listen, "listen", "", "address to listen on; default from the configuration")
 	cmd.Flags().StringVar(&logFormat, "log-format", "text", "text or json")
 	cmd.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
+	suggest(cmd, "log-format", logFormats)
+	suggest(cmd, "log-level", logLevels)
 	return cmd
 }
 
