@@ -188,6 +188,10 @@ func TestPasswords(t *testing.T) {
 	secrets := e.as(t, "security-administrator")
 	wantCode(t, secrets.SetPassword(t.Context(), "nobody", password), notary.CodeAccountUnknown)
 	wantCode(t, secrets.SetPassword(t.Context(), "depositor", "short"), notary.CodePasswordWeak)
+	held := e.client(t, client.Options{Credentials: client.Bearer(e.token(t, notary.RoleDepositor))})
+	if _, err := held.Search(t.Context(), client.Query{}, ""); err != nil {
+		t.Fatal(err)
+	}
 	login := func(account, password string) error {
 		_, err := e.client(t, client.Options{Credentials: client.Password(account, password)}).Login(t.Context())
 		return err
@@ -211,6 +215,12 @@ func TestPasswords(t *testing.T) {
 	if err := secrets.SetPassword(t.Context(), "depositor", "another long password"); err != nil {
 		t.Fatal(err)
 	}
+	_, err := held.Search(t.Context(), client.Query{}, "")
+	wantCode(t, err, codeTokenRevoked)
+	wantCode(t, secrets.SetPassword(t.Context(), "system-administrator", "another long password"), codeForbidden)
+	if err := e.as(t, "system-administrator").SetPassword(t.Context(), "system-administrator", "another long password"); err != nil {
+		t.Errorf("their own: %v", err)
+	}
 	if err := login("depositor", "another long password"); err != nil {
 		t.Errorf("after a new password: %v", err)
 	}
@@ -222,7 +232,7 @@ type plainRegistry struct {
 	entered, leave chan struct{} // nil: at once
 }
 
-func (r plainRegistry) Authenticate(_ context.Context, account, given string) (notary.Actor, error) {
+func (r plainRegistry) Authenticate(ctx context.Context, account, given string) (notary.Actor, error) {
 	if r.entered != nil {
 		r.entered <- struct{}{}
 		<-r.leave
@@ -230,7 +240,7 @@ func (r plainRegistry) Authenticate(_ context.Context, account, given string) (n
 	if given != password {
 		return notary.Actor{}, &notary.Error{Code: notary.CodeLoginFailed, ZH: "账号或口令有误。", EN: "The account or the password is wrong."}
 	}
-	return r.Actor("", account, "")
+	return r.Registry.Authenticate(ctx, account, given)
 }
 
 // signIn asks for a token, through the proxy on this machine, from an address.

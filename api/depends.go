@@ -29,9 +29,9 @@ type Evidence interface {
 type Registry interface {
 	// Authenticate checks a password and returns the account it belongs to.
 	Authenticate(ctx context.Context, account, password string) (notary.Actor, error)
-	// Actor returns the account with the roles it has now, or an error if it, its organisation, or key (the id of the
-	// machine key that proved it, or empty) may not act any more.
-	Actor(organisation, account, key string) (notary.Actor, error)
+	// Actor returns the account with the roles it has now, or an error if it, its organisation, or what proved it may not
+	// act any more: the id of a machine key, or the credential of the actor that Authenticate returned.
+	Actor(organisation, account, credential string) (notary.Actor, error)
 	// AuthenticationKey finds a registered machine key by its id, or says why it may not be used.
 	AuthenticationKey(id string) (*sm2.PublicKey, error)
 

@@ -34,6 +34,8 @@ var (
 	systemAdmins   = only(notary.RoleSystemAdmin)
 	securityAdmins = only(notary.RoleSecurityAdmin)
 	registryReader = only(notary.RoleSystemAdmin, notary.RoleSecurityAdmin, notary.RoleAuditAdmin)
+	// Administrators of each kind also set the passwords of their kind; the notary decides for whom.
+	administrators = registryReader
 	operators      = only(notary.RoleSystemAdmin, notary.RoleAuditAdmin)
 )
 
@@ -64,7 +66,7 @@ var routes = []route{
 	{method: post, path: "/v1/registry/organisations", name: "registerOrganisation", access: systemAdmins, body: bodySmall, handle: (*Server).registerOrganisation},
 	{method: get, path: "/v1/registry/accounts", name: "listAccounts", access: registryReader, handle: (*Server).listAccounts},
 	{method: post, path: "/v1/registry/accounts", name: "registerAccount", access: systemAdmins, body: bodySmall, handle: (*Server).registerAccount},
-	{method: put, path: "/v1/registry/accounts/:account/password", name: "setPassword", access: securityAdmins, body: bodySmall, handle: (*Server).setPassword},
+	{method: put, path: "/v1/registry/accounts/:account/password", name: "setPassword", access: administrators, body: bodySmall, handle: (*Server).setPassword},
 	{method: get, path: "/v1/registry/keys", name: "listKeys", access: registryReader, handle: (*Server).listKeys},
 	{method: post, path: "/v1/registry/keys", name: "registerKey", access: securityAdmins, body: bodySmall, handle: (*Server).registerKey},
 	{method: post, path: "/v1/registry/keys/:key/revocation", name: "revokeKey", access: securityAdmins, body: bodySmall, handle: (*Server).revokeKey},

@@ -46,12 +46,11 @@ func (s *Server) issueToken(c echo.Context) error {
 		return err
 	}
 	var actor notary.Actor
-	var key string
 	switch form.Get("grant_type") {
 	case wire.GrantPassword:
 		actor, err = s.byPassword(c, form)
 	case wire.GrantAssertion:
-		actor, key, err = s.byAssertion(form)
+		actor, err = s.byAssertion(form)
 	default:
 		err = &failure{code: codeGrantType, field: "grant_type"}
 	}
@@ -59,7 +58,7 @@ func (s *Server) issueToken(c echo.Context) error {
 		return err
 	}
 	roles := roleNames(actor.Roles)
-	raw, claims, err := s.issuer.Issue(actor.Organisation, actor.Account, roles, key)
+	raw, claims, err := s.issuer.Issue(actor.Organisation, actor.Account, roles, actor.Credential)
 	if err != nil {
 		return err
 	}
@@ -104,19 +103,19 @@ func tooManySignIns(r *signin.Refusal) error {
 		en: fmt.Sprintf("Too many failed attempts of this account from this address; try again in %d seconds.", seconds)}
 }
 
-func (s *Server) byAssertion(form url.Values) (notary.Actor, string, error) {
+func (s *Server) byAssertion(form url.Values) (notary.Actor, error) {
 	if form.Get("assertion") == "" {
-		return notary.Actor{}, "", &failure{code: codeForm, field: "assertion", zh: "缺少 assertion。", en: "assertion is missing."}
+		return notary.Actor{}, &failure{code: codeForm, field: "assertion", zh: "缺少 assertion。", en: "assertion is missing."}
 	}
 	assertion, err := s.assertions.Verify(form.Get("assertion"))
 	if err != nil {
-		return notary.Actor{}, "", err
+		return notary.Actor{}, err
 	}
 	actor, err := s.registry.Actor("", assertion.Subject, assertion.Key)
 	if err != nil {
-		return notary.Actor{}, "", &failure{code: string(token.CodeUnknownKey), err: err}
+		return notary.Actor{}, &failure{code: string(token.CodeUnknownKey), err: err}
 	}
-	return actor, assertion.Key, nil
+	return actor, nil
 }
 
 // keySet publishes the keys that verify access tokens.

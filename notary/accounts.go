@@ -10,6 +10,8 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -152,24 +154,51 @@ func (a *accounts) change(edit func(*accountState)) error {
 	return nil
 }
 
-// setPassword gives the account a password and ends its lock.
-func (a *accounts) setPassword(ctx context.Context, account, password string) error {
+// prepare checks a new password and computes what is kept of it.
+func (a *accounts) prepare(ctx context.Context, account, password string) (passwordHash, error) {
 	if len(password) < minPassword || len(password) > maxPassword || !utf8.ValidString(password) || password == account {
-		return refuse(CodePasswordWeak, fmt.Sprintf("口令应有 %d 至 %d 字节，且不同于账号。", minPassword, maxPassword),
+		return passwordHash{}, refuse(CodePasswordWeak, fmt.Sprintf("口令应有 %d 至 %d 字节，且不同于账号。", minPassword, maxPassword),
 			fmt.Sprintf("A password must have %d to %d bytes and differ from the account.", minPassword, maxPassword)).at("password")
 	}
 	release, err := a.turn(ctx)
 	if err != nil {
-		return err
+		return passwordHash{}, err
 	}
-	hashed := a.hash([]byte(password))
-	release()
+	defer release()
+	return a.hash([]byte(password)), nil
+}
+
+// setPassword gives the account a password and ends its lock.
+func (a *accounts) setPassword(account string, hashed passwordHash) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.change(func(s *accountState) {
 		s.Passwords[account] = hashed
 		delete(s.Failures, failureKey(account))
 	})
+}
+
+// passwordCredential begins the credentials of passwords.
+const passwordCredential = "password-"
+
+// isPassword tells the credential of a password from the id of a key.
+func isPassword(credential string) bool { return strings.HasPrefix(credential, passwordCredential) }
+
+// credential names a password without telling anything about it. Setting a password anew, even the same, gives another.
+func (h *passwordHash) credential() string {
+	sum := sm3.Sum(slices.Concat([]byte("cunzheng/credential/v1\x00"), h.Salt, h.Hash))
+	return passwordCredential + hex.EncodeToString(sum[:16])
+}
+
+// credential names the account's password, if it has one.
+func (a *accounts) credential(account string) (string, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	stored, there := a.state.Passwords[account]
+	if !there {
+		return "", false
+	}
+	return stored.credential(), true
 }
 
 // turn waits until a password may be checked.
@@ -182,12 +211,12 @@ func (a *accounts) turn(ctx context.Context) (release func(), err error) {
 	}
 }
 
-// check returns nil if the password is the account's. Otherwise the error does not tell whether there is such an
-// account.
-func (a *accounts) check(ctx context.Context, account, password string) error {
+// check returns the credential of the password if it is the account's. Otherwise the error does not tell whether there is
+// such an account.
+func (a *accounts) check(ctx context.Context, account, password string) (credential string, err error) {
 	release, err := a.turn(ctx)
 	if err != nil {
-		return err
+		return "", err
 	}
 	defer release()
 	key := failureKey(account)
@@ -196,7 +225,7 @@ func (a *accounts) check(ctx context.Context, account, password string) error {
 	locked := a.state.Failures[key].Locked.Sub(a.now())
 	a.mu.Unlock()
 	if locked > 0 {
-		return lockedError(locked)
+		return "", lockedError(locked)
 	}
 	if !known {
 		stored = a.dummy
@@ -210,17 +239,17 @@ func (a *accounts) check(ctx context.Context, account, password string) error {
 	defer a.mu.Unlock()
 	if same && known {
 		if _, failed := a.state.Failures[key]; failed {
-			return a.change(func(s *accountState) { delete(s.Failures, key) })
+			err = a.change(func(s *accountState) { delete(s.Failures, key) })
 		}
-		return nil
+		return stored.credential(), err
 	}
 	if err := a.change(func(s *accountState) { s.fail(key, known, a.now()) }); err != nil {
-		return err
+		return "", err
 	}
 	if locked := a.state.Failures[key].Locked.Sub(a.now()); locked > 0 {
-		return lockedError(locked)
+		return "", lockedError(locked)
 	}
-	return refuse(CodeLoginFailed, "账号或口令有误。", "The account or the password is wrong.")
+	return "", refuse(CodeLoginFailed, "账号或口令有误。", "The account or the password is wrong.")
 }
 
 func lockedError(left time.Duration) error {

@@ -3,6 +3,7 @@ package notary
 import (
 	"context"
 	"slices"
+	"time"
 
 	"cunzheng/crypto/sm2"
 	"cunzheng/evidence"
@@ -21,31 +22,21 @@ func (s *Service) Authenticate(ctx context.Context, account, password string) (A
 }
 
 func (s *Service) authenticate(ctx context.Context, account, password string) (Actor, error) {
-	if err := s.accounts.check(ctx, account, password); err != nil {
+	credential, err := s.accounts.check(ctx, account, password)
+	if err != nil {
 		return Actor{}, err
 	}
-	return s.actor("", account, "")
+	return s.actor("", account, credential)
 }
 
-// SetPassword gives a registered account a new password and ends a lock.
-func (s *Service) SetPassword(ctx context.Context, by Actor, account, password string) error {
-	if err := by.demand(actSecrets); err != nil {
-		return err
-	}
-	if _, there := s.registry.account(account); !there {
-		return accountUnknown()
-	}
-	return errorOf(s.accounts.setPassword(ctx, account, password))
+// Actor returns an account with the roles it has now, or an error if it, its organisation, or what it proved itself with
+// may not act any more. An empty organisation means whichever the account belongs to. The credential is the id of the
+// authentication key the account proved itself with, or Actor.Credential of what Authenticate returned.
+func (s *Service) Actor(organisation, account, credential string) (Actor, error) {
+	return s.actor(organisation, account, credential)
 }
 
-// Actor returns an account with the roles it has now, or an error if it, its organisation, or its key may not act any
-// more. An empty organisation means whichever the account belongs to. The key is the id of the authentication key the
-// account proved itself with, or empty for a password.
-func (s *Service) Actor(organisation, account, key string) (Actor, error) {
-	return s.actor(organisation, account, key)
-}
-
-func (s *Service) actor(organisation, account, key string) (Actor, error) {
+func (s *Service) actor(organisation, account, credential string) (Actor, error) {
 	a, there := s.registry.account(account)
 	switch {
 	case !there || organisation != "" && a.Organisation != organisation:
@@ -56,11 +47,15 @@ func (s *Service) actor(organisation, account, key string) (Actor, error) {
 	if _, err := s.registry.organisation(a.Organisation); err != nil {
 		return Actor{}, err
 	}
-	actor := Actor{Organisation: a.Organisation, Account: a.ID, Roles: rolesOf(a.Roles), Authentication: evidence.AuthenticationPassword}
-	if key == "" {
+	actor := Actor{Organisation: a.Organisation, Account: a.ID, Roles: rolesOf(a.Roles), Credential: credential}
+	if isPassword(credential) {
+		if current, there := s.accounts.credential(a.ID); !there || current != credential {
+			return Actor{}, refuse(CodeLoginFailed, "口令已变更，请重新登录。", "The password has changed; sign in again.")
+		}
+		actor.Authentication = evidence.AuthenticationPassword
 		return actor, nil
 	}
-	k, err := s.keyByID(key)
+	k, err := s.keyByID(credential)
 	if err != nil {
 		return Actor{}, err
 	}
@@ -91,5 +86,10 @@ func (s *Service) keyByID(id string) (registeredKey, error) {
 			"The id of a key is its fingerprint (64 hexadecimal characters).").because(err)
 	}
 	now := s.clock.wall()
-	return s.registry.authenticationKey(fingerprint, now, max(evidence.InstantOf(now), s.clock.latest()))
+	return s.registry.authenticationKey(fingerprint, now, s.reached(now))
+}
+
+// reached is now, or what the log has reached if that is later.
+func (s *Service) reached(now time.Time) evidence.Instant {
+	return max(evidence.InstantOf(now), s.clock.latest())
 }

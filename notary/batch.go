@@ -56,11 +56,14 @@ func (s *Service) depositChunk(ctx context.Context, by Actor, deposits []DigestD
 	places := make([]int, 0, len(deposits)) // of the drafts in results
 	for i := range deposits {
 		draft, entry, err := s.digestEntry(ctx, by, deposits[i])
-		if err != nil {
+		switch {
+		case err == nil:
+			drafts, entries, places = append(drafts, draft), append(entries, entry), append(places, i)
+		case draft != nil: // it could be made but for a time or number of receipt; a repetition needs neither
+			results[i].Deposit, results[i].Err = s.repeatedOr(ctx, draft, err)
+		default:
 			results[i].Err = err
-			continue
 		}
-		drafts, entries, places = append(drafts, draft), append(entries, entry), append(places, i)
 	}
 	done, err := s.appendAll(ctx, entries)
 	if err != nil {
@@ -70,15 +73,11 @@ func (s *Service) depositChunk(ctx context.Context, by Actor, deposits []DigestD
 		return
 	}
 	for n, i := range places {
-		if done[n].Duplicate {
-			results[i].Deposit, results[i].Err = s.repeated(ctx, drafts[n], done[n].Index,
-				func(uint64) (ledger.Appended, error) { return done[n], nil })
-		} else {
-			results[i].Deposit, results[i].Err = s.answer(drafts[n], entries[n].Data, done[n])
-		}
+		results[i].Deposit, results[i].Err = s.answerOne(ctx, drafts[n], entries[n].Data, done[n])
 	}
 }
 
+// digestEntry makes an entry. With the error of a draft that only lacks number and time it returns that, too.
 func (s *Service) digestEntry(ctx context.Context, by Actor, d DigestDeposit) (*draft, ledger.Entry, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, ledger.Entry{}, context.Cause(ctx)
@@ -87,8 +86,14 @@ func (s *Service) digestEntry(ctx context.Context, by Actor, d DigestDeposit) (*
 	if err != nil {
 		return nil, ledger.Entry{}, err
 	}
+	if err := s.number(draft); err != nil {
+		return draft, ledger.Entry{}, err
+	}
 	entry, err := s.entry(draft)
-	return draft, entry, err
+	if err != nil {
+		return nil, ledger.Entry{}, err
+	}
+	return draft, entry, nil
 }
 
 // appendAll waits for room: a batch is not urgent, and refusing it half-way helps nobody.
@@ -103,7 +108,10 @@ func (s *Service) appendAll(ctx context.Context, entries []ledger.Entry) ([]ledg
 			return done, nil
 		}
 		if !errors.Is(err, ledger.ErrBusy) || time.Now().Add(wait).After(deadline) || ctx.Err() != nil {
-			err, _ := logError(err)
+			err, definite := logError(err)
+			if !definite { // they may be in the log; nothing later is received before now
+				s.clock.atLeast(s.clock.estimate())
+			}
 			return nil, err
 		}
 		time.Sleep(wait)

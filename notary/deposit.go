@@ -16,8 +16,8 @@ import (
 const uploadPatience = 10 * time.Second
 
 // DepositFile preserves the bytes of content. They are in the vault, and the statement about them in the log, both
-// durably, when it returns. After an error nothing is left, unless the error says that the log stopped or comes from
-// making the answer: then the deposit may stand, and repeating it with its idempotency key tells.
+// durably, when it returns. After an error nothing is left, with two exceptions: CodeReceiptFailed says that the deposit
+// stands, and under which number; after CodeLogHalted it may, and repeating it with its idempotency key tells.
 func (s *Service) DepositFile(ctx context.Context, by Actor, d FileDeposit, content io.Reader) (*Deposit, error) {
 	deposit, err := s.depositFile(ctx, by, d, content)
 	err = errorOf(err)
@@ -36,7 +36,7 @@ func (s *Service) depositFile(ctx context.Context, by Actor, d FileDeposit, cont
 	if draft.Private[evidence.FieldName].IsZero() {
 		return nil, refuse(CodeNameInvalid, "缺少文件名。", "The file name is missing.").at("name")
 	}
-	if err := draft.rehearse(s.clock.receipt(), s.trialNumber(), d.MediaType); err != nil {
+	if err := draft.rehearse(s.clock.estimate(), s.trialNumber(), d.MediaType); err != nil {
 		return nil, err
 	}
 	if d.ExpectSize != nil && *d.ExpectSize > s.config.MaxFileSize {
@@ -47,31 +47,37 @@ func (s *Service) depositFile(ctx context.Context, by Actor, d FileDeposit, cont
 		return nil, err
 	}
 	defer release()
-	if !draft.Idempotency.IsZero() {
-		index, found, err := s.log.LookupUnique(draft.Idempotency[:])
+	index, found, err := s.first(draft)
+	if err != nil {
+		return nil, err
+	}
+	if found { // a repetition is hashed and compared, and not stored again
+		object, err := vault.Digest(ctx, content, s.config.MaxFileSize)
 		if err != nil {
+			return nil, contentError(err, s.config.MaxFileSize)
+		}
+		if err := draft.content(d, object); err != nil {
 			return nil, err
 		}
-		if found { // a repetition is hashed and compared, and not stored again
-			object, err := vault.Digest(ctx, content, s.config.MaxFileSize)
-			if err != nil {
-				return nil, contentError(err, s.config.MaxFileSize)
-			}
-			if err := draft.content(d, object); err != nil {
-				return nil, err
-			}
-			return s.repeated(ctx, draft, index, s.accepted)
-		}
+		return s.repeated(ctx, draft, index, s.accepted)
 	}
 	return s.storeFile(ctx, draft, d, content)
 }
 
+// first finds the entry that has the draft's idempotency key.
+func (s *Service) first(d *draft) (index uint64, found bool, err error) {
+	if d.Idempotency.IsZero() {
+		return 0, false, nil
+	}
+	return s.log.LookupUnique(d.Idempotency[:])
+}
+
 // storeFile puts the bytes into the vault and then the statement into the log.
 func (s *Service) storeFile(ctx context.Context, draft *draft, d FileDeposit, content io.Reader) (*Deposit, error) {
-	number, err := s.numbers.take(s.clock.receipt())
-	if err != nil {
+	if err := s.number(draft); err != nil { // asks the clock, before the bytes are taken
 		return nil, err
 	}
+	number := draft.Number
 	object, err := s.vault.Put(ctx, number, content, s.config.MaxFileSize)
 	if err != nil {
 		return nil, contentError(err, s.config.MaxFileSize)
@@ -104,7 +110,6 @@ func (s *Service) logFile(ctx context.Context, draft *draft, d FileDeposit, obje
 	if err != nil {
 		return nil, notLogged, err
 	}
-	draft.Number = object.ID
 	return s.append(ctx, draft, earlier)
 }
 
@@ -160,6 +165,9 @@ func (s *Service) depositDigest(ctx context.Context, by Actor, d DigestDeposit) 
 	if err != nil {
 		return nil, err
 	}
+	if err := s.number(draft); err != nil {
+		return s.repeatedOr(ctx, draft, err)
+	}
 	earlier, err := s.earlier(draft)
 	if err != nil {
 		return nil, err
@@ -168,7 +176,7 @@ func (s *Service) depositDigest(ctx context.Context, by Actor, d DigestDeposit) 
 	return deposit, err
 }
 
-// digestDraft makes a complete draft, with its number.
+// digestDraft makes a draft that is complete but for number and time.
 func (s *Service) digestDraft(by Actor, d DigestDeposit) (*draft, error) {
 	draft, err := s.draft(by, evidence.TypeDigest, metadata{
 		name: d.Name, mediaType: d.MediaType, caseNumber: d.Case, correlation: d.Correlation, provenance: d.Provenance,
@@ -181,10 +189,34 @@ func (s *Service) digestDraft(by Actor, d DigestDeposit) (*draft, error) {
 	if d.Size != nil && *d.Size == 0 {
 		draft.notes = append(draft.notes, Note{Code: NoteEmptyFile, ZH: "申报的文件为空（0 字节）。", EN: "The file is declared to be empty (0 bytes)."})
 	}
-	if draft.Number, err = s.numbers.take(s.clock.receipt()); err != nil {
+	return draft, nil
+}
+
+// number gives a draft its number and the time of receipt, if the clock is right.
+func (s *Service) number(d *draft) error {
+	now, err := s.clock.receipt()
+	if err != nil {
+		return err
+	}
+	number, begins, err := s.numbers.take(now)
+	if err != nil {
+		return err
+	}
+	s.clock.atLeast(begins) // nothing is received before the day of its number
+	d.Number, d.ReceivedAt = number, max(now, begins)
+	return nil
+}
+
+// repeatedOr answers a draft that was deposited before, and returns refusal for any other.
+func (s *Service) repeatedOr(ctx context.Context, d *draft, refusal error) (*Deposit, error) {
+	index, found, err := s.first(d)
+	if err != nil {
 		return nil, err
 	}
-	return draft, nil
+	if !found {
+		return nil, refusal
+	}
+	return s.repeated(ctx, d, index, s.accepted)
 }
 
 // fate says whether a draft is in the log.
@@ -198,6 +230,11 @@ const (
 
 // append puts a draft into the log and answers it.
 func (s *Service) append(ctx context.Context, d *draft, earlier []string) (*Deposit, fate, error) {
+	var err error
+	if d.ReceivedAt, err = s.clock.receipt(); err != nil { // it may have gone wrong since the upload began
+		deposit, err := s.repeatedOr(ctx, d, err)
+		return deposit, notLogged, err
+	}
 	entry, err := s.entry(d)
 	if err != nil {
 		return nil, notLogged, err
@@ -209,23 +246,30 @@ func (s *Service) append(ctx context.Context, d *draft, earlier []string) (*Depo
 		if definite {
 			return nil, notLogged, err
 		}
+		s.clock.atLeast(d.ReceivedAt)
 		return nil, uncertain, err
 	}
+	deposit, err := s.answerOne(ctx, d, entry.Data, done)
 	if done.Duplicate {
-		deposit, err := s.repeated(ctx, d, done.Index, func(uint64) (ledger.Appended, error) { return done, nil })
 		return deposit, notLogged, err
 	}
-	deposit, err := s.answer(d, entry.Data, done)
-	if err != nil {
-		return nil, logged, err
+	if err == nil {
+		deposit.Earlier = earlier
 	}
-	deposit.Earlier = earlier
-	return deposit, logged, nil
+	return deposit, logged, err
 }
 
-// entry encodes a draft, once: these bytes are what is hashed, signed and kept.
+// answerOne answers a draft that the log has taken, now or before.
+func (s *Service) answerOne(ctx context.Context, d *draft, encoded []byte, done ledger.Appended) (*Deposit, error) {
+	if done.Duplicate {
+		return s.repeated(ctx, d, done.Index, func(uint64) (ledger.Appended, error) { return done, nil })
+	}
+	s.clock.atLeast(d.ReceivedAt)
+	return s.answer(d, encoded, done)
+}
+
+// entry encodes a complete draft, once: these bytes are what is hashed, signed and kept.
 func (s *Service) entry(d *draft) (ledger.Entry, error) {
-	d.ReceivedAt = s.clock.receipt()
 	encoded, err := d.Statement.Encode()
 	if err != nil {
 		return ledger.Entry{}, fieldError(err)
@@ -237,11 +281,11 @@ func (s *Service) entry(d *draft) (ledger.Entry, error) {
 	return ledger.Entry{Data: encoded, Terms: terms(&d.Statement), Unique: unique(&d.Statement), Private: private}, nil
 }
 
-// answer makes the answer to a draft that is in the log.
+// answer makes the answer to a draft that is in the log. Its error says so.
 func (s *Service) answer(d *draft, encoded []byte, done ledger.Appended) (*Deposit, error) {
 	_, receipt, err := s.receipts.make(&d.Statement, encoded, done.Index, done.Checkpoint.Note, done.Proof, s.now())
 	if err != nil {
-		return nil, fmt.Errorf("entry %d: %w", done.Index, err)
+		return nil, unanswered(d.Number, fmt.Errorf("entry %d: %w", done.Index, err))
 	}
 	return &Deposit{Number: d.Number, Statement: encoded, Receipt: receipt, Notes: d.notes}, nil
 }
@@ -273,7 +317,7 @@ func (s *Service) repeated(ctx context.Context, d *draft, index uint64, proof fu
 	}
 	done, err := proof(index)
 	if err != nil {
-		return nil, err
+		return nil, unanswered(first.Number, fmt.Errorf("entry %d: %w", index, err))
 	}
 	deposit, err := s.answer(&draft{Statement: *first, notes: d.notes}, encoded, done)
 	if err != nil {

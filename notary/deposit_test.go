@@ -197,22 +197,6 @@ func TestEarlierDeposits(t *testing.T) {
 	}
 }
 
-// TestTimeNeverGoesBack: neither does the day of the numbers.
-func TestTimeNeverGoesBack(t *testing.T) {
-	n := newNode(t)
-	first := statementOf(t, n.mustDepositDigest(t, depositor, notary.DigestDeposit{SM3: digestOf("1")}))
-	n.clock.add(-72 * time.Hour)
-	second := statementOf(t, n.mustDepositDigest(t, depositor, notary.DigestDeposit{SM3: digestOf("2")}))
-	n.restart(t)
-	third := statementOf(t, n.mustDepositDigest(t, depositor, notary.DigestDeposit{SM3: digestOf("3")}))
-	if second.ReceivedAt < first.ReceivedAt || third.ReceivedAt < second.ReceivedAt {
-		t.Errorf("received at %v, %v, %v", first.ReceivedAt, second.ReceivedAt, third.ReceivedAt)
-	}
-	if first.Number >= second.Number || second.Number >= third.Number {
-		t.Errorf("numbers %s, %s, %s", first.Number, second.Number, third.Number)
-	}
-}
-
 func TestDamagedOriginal(t *testing.T) {
 	n := newNode(t)
 	d := n.mustDepositFile(t, depositor, notary.FileDeposit{Name: "a"}, strings.Repeat("x", 200_000))

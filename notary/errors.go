@@ -44,6 +44,9 @@ const (
 	CodeStoreUnavailable    = "STORE_UNAVAILABLE" // the store of originals is down or refuses us
 	CodeBusy                = "BUSY"              // too much waits; see Retry
 	CodeLogHalted           = "LOG_HALTED"        // the log stopped; whether the deposit is in it is not known
+	CodeClockBehind         = "CLOCK_BEHIND"      // the machine's clock shows a time that has passed; see Retry
+	CodeClockAhead          = "CLOCK_AHEAD"       // the machine's clock leapt ahead; see Retry
+	CodeReceiptFailed       = "RECEIPT_FAILED"    // the deposit stands, see Existing; its answer could not be made
 	CodeStopping            = "STOPPING"          // the service is being stopped
 	CodeInternal            = "INTERNAL"
 	CodeOrganisationUnknown = "ORGANISATION_UNKNOWN"
@@ -52,7 +55,8 @@ const (
 	CodeAccountClosed       = "ACCOUNT_CLOSED"
 	CodeAccountTaken        = "ACCOUNT_TAKEN" // the identifier belongs to another organisation
 	CodeRoleUnknown         = "ROLE_UNKNOWN"
-	CodeRoleConflict        = "ROLE_CONFLICT" // administrators hold no other role
+	CodeRoleConflict        = "ROLE_CONFLICT"      // administrators hold no other role
+	CodeLastAdministrator   = "LAST_ADMINISTRATOR" // nobody else could act in this administrator's role
 	CodeKeyUnknown          = "KEY_UNKNOWN"
 	CodeKeyExists           = "KEY_EXISTS"
 	CodeKeyRevoked          = "KEY_REVOKED"
@@ -154,6 +158,14 @@ func logError(err error) (_ error, definite bool) {
 		return internal(err), true
 	}
 	return internal(err), false
+}
+
+// unanswered says that a deposit stands under number and that its answer could not be made.
+func unanswered(number string, err error) error {
+	e := refuse(CodeReceiptFailed, "存证 "+number+" 已受理，但回执未能生成；请稍后用编号查询。",
+		"The deposit stands under the number "+number+", but its receipt could not be made; look it up later.")
+	e.Existing = number
+	return e.because(err)
 }
 
 // contentError says what an error of the vault means for a caller.

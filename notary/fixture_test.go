@@ -50,9 +50,11 @@ type node struct {
 	registerer prometheus.Registerer
 }
 
+// testClock is a machine's clock and, beside it, the time that really passes.
 type testClock struct {
-	mu  sync.Mutex
-	now time.Time
+	mu     sync.Mutex
+	now    time.Time
+	passed time.Duration
 }
 
 func (c *testClock) Now() time.Time {
@@ -61,7 +63,22 @@ func (c *testClock) Now() time.Time {
 	return c.now
 }
 
+func (c *testClock) Elapsed() time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.passed
+}
+
+// add lets time pass. A negative d makes the clock wrong without a leap, as if it had been wrong all the time.
 func (c *testClock) add(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.now = c.now.Add(d)
+	c.passed += d
+}
+
+// set moves the machine's clock and lets no time pass.
+func (c *testClock) set(d time.Duration) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.now = c.now.Add(d)
@@ -148,13 +165,22 @@ func (n *node) open(t testing.TB) error {
 	}
 	n.Service, err = notary.New(t.Context(), notary.Deps{
 		Log: n.wrapLog(n.log), Vault: n.vault, Keys: n.keys, Dir: filepath.Join(n.dir, "notary"), Config: n.config,
-		Clock: n.clock.Now, Logger: n.logger, Registerer: n.registerer, Alarm: func(err error) { *n.alarms = append(*n.alarms, err) },
+		Clock: n.clock.Now, Elapsed: n.clock.Elapsed, Logger: n.logger, Registerer: n.registerer, Alarm: func(err error) { *n.alarms = append(*n.alarms, err) },
 	})
 	if err != nil {
 		return errors.Join(err, n.vault.Close(), n.log.Close())
 	}
 	n.closed = false
 	return nil
+}
+
+// wantAlarms holds how many alarms there were since the last call.
+func (n *node) wantAlarms(t testing.TB, count int) {
+	t.Helper()
+	if len(*n.alarms) != count {
+		t.Errorf("%d alarms, want %d: %v", len(*n.alarms), count, *n.alarms)
+	}
+	*n.alarms = nil
 }
 
 func (n *node) stop(t testing.TB) {

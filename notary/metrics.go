@@ -2,6 +2,7 @@ package notary
 
 import (
 	"errors"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -19,9 +20,11 @@ type metrics struct {
 	logins        *prometheus.CounterVec
 	bundles       prometheus.Counter
 	contentErrors prometheus.Counter
+	clockSkew     prometheus.GaugeFunc
 }
 
-func newMetrics(r prometheus.Registerer) (*metrics, error) {
+// newMetrics registers the metrics. skew says by how much the machine's clock is wrong.
+func newMetrics(r prometheus.Registerer, skew func() time.Duration) (*metrics, error) {
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Namespace: "cunzheng", Subsystem: "notary", Name: name, Help: help})
 	}
@@ -37,6 +40,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		logins:        vector("logins_total", "Password logins by result (ok, or the code of the error).", "result"),
 		bundles:       counter("bundles_total", "Bundles handed out whole."),
 		contentErrors: counter("content_errors_total", "Originals that could not be read or were not what was deposited."),
+		clockSkew: prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "cunzheng", Subsystem: "notary", Name: "clock_skew_seconds",
+			Help: "By how much the machine's clock is wrong: negative when behind, positive after a leap ahead, 0 otherwise. Unless it is 0 no deposits are taken."},
+			func() float64 { return skew().Seconds() }),
 	}
 	if r == nil {
 		return m, nil
@@ -54,7 +60,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 }
 
 func (m *metrics) collectors() []prometheus.Collector {
-	return []prometheus.Collector{m.deposits, m.contentBytes, m.selfCheck, m.disagreements, m.logins, m.bundles, m.contentErrors}
+	return []prometheus.Collector{m.deposits, m.contentBytes, m.selfCheck, m.disagreements, m.logins, m.bundles, m.contentErrors, m.clockSkew}
 }
 
 func (m *metrics) unregister() {

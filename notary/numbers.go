@@ -62,8 +62,9 @@ func (d day) start() evidence.Instant {
 	return evidence.Instant(int64(d)*dayLength.Milliseconds() - chinaOffset.Milliseconds())
 }
 
-// take returns a number that nobody has. The time is that of its day, unless an earlier call was on a later one.
-func (n *numbers) take(at evidence.Instant) (string, error) {
+// take returns a number that nobody has, and when its day began: the day of at, unless an earlier call was on a later
+// one.
+func (n *numbers) take(at evidence.Instant) (number string, begins evidence.Instant, err error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	if d := dayOf(at); d > n.day {
@@ -71,12 +72,23 @@ func (n *numbers) take(at evidence.Instant) (string, error) {
 	}
 	if n.next >= n.mark {
 		if err := n.write(n.next + numberLease); err != nil {
-			return "", err
+			return "", 0, err
 		}
 	}
 	serial := n.next
 	n.next++
-	return n.format.Format(n.day.start().Time(), serial), nil
+	begins = n.day.start()
+	return n.format.Format(begins.Time(), serial), begins, nil
+}
+
+// begins returns when the day of the latest number began, or 0 before the first.
+func (n *numbers) begins() evidence.Instant {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.day == 0 {
+		return 0
+	}
+	return n.day.start()
 }
 
 // write moves the mark. The caller holds mu.

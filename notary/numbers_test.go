@@ -43,7 +43,7 @@ func TestNumbersAreUnique(t *testing.T) {
 			case 3:
 				now -= evidence.Instant(random.Int64N(int64(50 * time.Hour / time.Millisecond)))
 			}
-			text, err := n.take(now)
+			text, _, err := n.take(now)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -76,7 +76,7 @@ func TestOrderlyStopSkipsNoNumber(t *testing.T) {
 		if _, err := n.read(); err != nil {
 			t.Fatal(err)
 		}
-		text, err := n.take(1_000_000_000_000)
+		text, _, err := n.take(1_000_000_000_000)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -97,7 +97,7 @@ func TestNumbersInParallel(t *testing.T) {
 	for range 8 {
 		group.Go(func() {
 			for range 2000 {
-				text, err := n.take(1_000_000_000_000)
+				text, _, err := n.take(1_000_000_000_000)
 				mu.Lock()
 				if err != nil || seen[text] {
 					t.Errorf("%s, %v", text, err)

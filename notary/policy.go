@@ -42,6 +42,7 @@ type Actor struct {
 	Roles          []Role
 	Authentication evidence.Authentication // empty for the operator of the machine itself
 	Key            evidence.Digest         // of the key it proved itself with, if it did
+	Credential     string                  // what it proved itself with, for [Service.Actor]
 }
 
 type action int

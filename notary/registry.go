@@ -80,11 +80,13 @@ func (s *Service) replayRegistry() error {
 	})
 }
 
-// record logs a registry entry and then applies it. The caller holds registry.change.
+// record logs a registry entry and then applies it. Whether the clock must be right is the caller's to say: taking
+// somebody's power away must not wait for it. The caller holds registry.change.
 func (s *Service) record(ctx context.Context, by Actor, body evidence.Statement, disclosures ...evidence.Disclosure) error {
 	body.Schema, body.Log, body.Nonce = evidence.SchemaStatement, s.config.Origin, evidence.NewNonce()
 	body.Depositor = s.depositor(by)
 	body.Private = evidence.Commit(disclosures)
+	body.ReceivedAt = s.clock.estimate()
 	d := &draft{Statement: body, disclosures: disclosures}
 	entry, err := s.entry(d)
 	if err != nil {
@@ -94,6 +96,7 @@ func (s *Service) record(ctx context.Context, by Actor, body evidence.Statement,
 		err, _ = logError(err)
 		return err
 	}
+	s.clock.atLeast(d.ReceivedAt)
 	return s.registry.apply(&d.Statement)
 }
 
@@ -105,6 +108,13 @@ func (s *Service) RegisterOrganisation(ctx context.Context, by Actor, o evidence
 	o.Status = cmp.Or(o.Status, evidence.StandingActive)
 	s.registry.change.Lock()
 	defer s.registry.change.Unlock()
+	if o.Status != evidence.StandingActive {
+		if err := s.keepAdministrators(func(a evidence.Officer) bool { return a.Organisation == o.ID }); err != nil {
+			return err
+		}
+	} else if _, err := s.clock.receipt(); err != nil {
+		return err
+	}
 	return errorOf(s.record(ctx, by, evidence.Statement{Type: evidence.TypeOrganisation, Organisation: &o}))
 }
 
@@ -143,21 +153,34 @@ func (s *Service) registerOfficer(ctx context.Context, by Actor, a Account) erro
 		}
 		disclosures = append(disclosures, d)
 	}
+	officer := evidence.Officer{
+		ID: a.ID, Organisation: a.Organisation, Kind: a.Kind, Roles: roles, Status: cmp.Or(a.Status, evidence.StandingActive),
+	}
 	s.registry.change.Lock()
 	defer s.registry.change.Unlock()
-	if _, err := s.registry.organisation(a.Organisation); err != nil {
+	if err := s.checkOfficer(officer); err != nil {
 		return err
 	}
-	if before, there := s.registry.account(a.ID); there && before.Organisation != a.Organisation {
-		return refuse(CodeAccountTaken, "账号 "+a.ID+" 属于另一机构。", "The account "+a.ID+" belongs to another organisation.").at("id")
-	} else if there && administratorOf(before.Roles) != administratorOf(roles) {
+	return s.record(ctx, by, evidence.Statement{Type: evidence.TypeOfficer, Officer: &officer}, disclosures...)
+}
+
+// checkOfficer checks an account against what is registered. The caller holds registry.change.
+func (s *Service) checkOfficer(officer evidence.Officer) error {
+	if _, err := s.registry.organisation(officer.Organisation); err != nil {
+		return err
+	}
+	if before, there := s.registry.account(officer.ID); there && before.Organisation != officer.Organisation {
+		return refuse(CodeAccountTaken, "账号 "+officer.ID+" 属于另一机构。", "The account "+officer.ID+" belongs to another organisation.").at("id")
+	} else if there && administratorOf(before.Roles) != administratorOf(officer.Roles) {
 		// The account would keep its password, keys and tokens: whoever has them would get the other power.
 		return refuse(CodeRoleConflict, "管理员账号与其他账号不得互相转换，请另开账号。",
 			"An account does not become an administrator's, or stop being one; register another account.").at("roles")
 	}
-	return s.record(ctx, by, evidence.Statement{Type: evidence.TypeOfficer, Officer: &evidence.Officer{
-		ID: a.ID, Organisation: a.Organisation, Kind: a.Kind, Roles: roles, Status: cmp.Or(a.Status, evidence.StandingActive),
-	}}, disclosures...)
+	if officer.Status != evidence.StandingActive {
+		return s.keepAdministrators(func(a evidence.Officer) bool { return a.ID == officer.ID })
+	}
+	_, err := s.clock.receipt()
+	return err
 }
 
 // administratorOf returns the administrator's role among roles, or "".
@@ -178,7 +201,7 @@ func (s *Service) RegisterKey(ctx context.Context, by Actor, k evidence.Key) (ev
 }
 
 func (s *Service) registerKey(ctx context.Context, by Actor, k evidence.Key) (evidence.Key, error) {
-	if err := by.demand(actSecrets); err != nil {
+	if err := s.mayRegister(by, k); err != nil {
 		return k, err
 	}
 	parsed, err := sm2.ParsePublicKey(k.SPKI)
@@ -186,7 +209,11 @@ func (s *Service) registerKey(ctx context.Context, by Actor, k evidence.Key) (ev
 		return k, refuse(CodeFieldInvalid, "不是 SM2 公钥。", "This is not an SM2 public key.").at("spki").because(err)
 	}
 	k.Fingerprint = parsed.Fingerprint()
-	k.NotBefore = cmp.Or(k.NotBefore, s.clock.receipt())
+	now, err := s.clock.receipt()
+	if err != nil {
+		return k, err
+	}
+	k.NotBefore = cmp.Or(k.NotBefore, now)
 	roles := make([]Role, len(k.Roles))
 	for i, r := range k.Roles {
 		roles[i] = Role(r)
@@ -197,13 +224,26 @@ func (s *Service) registerKey(ctx context.Context, by Actor, k evidence.Key) (ev
 	k.Roles = emptyToNil(k.Roles)
 	s.registry.change.Lock()
 	defer s.registry.change.Unlock()
-	if err := s.checkNewKey(k); err != nil {
+	if err := s.checkNewKey(by, k); err != nil {
 		return k, err
 	}
 	return k, s.record(ctx, by, evidence.Statement{Type: evidence.TypeKey, Key: &k})
 }
 
-func (s *Service) checkNewKey(k evidence.Key) error {
+// mayRegister checks whether by may register keys, and such a key for its account.
+func (s *Service) mayRegister(by Actor, k evidence.Key) error {
+	if k.Account == "" || k.Use != evidence.UseAuthentication {
+		return by.demand(actSecrets)
+	}
+	_, err := s.mayProve(by, k.Account)
+	return err
+}
+
+// checkNewKey checks a key against what is registered. The caller holds registry.change.
+func (s *Service) checkNewKey(by Actor, k evidence.Key) error {
+	if err := s.mayRegister(by, k); err != nil { // again, now that nothing else changes
+		return err
+	}
 	if _, err := s.registry.organisation(k.Organisation); err != nil {
 		return err
 	}
@@ -235,7 +275,7 @@ func (s *Service) RevokeKey(ctx context.Context, by Actor, r evidence.KeyRevocat
 	if !there {
 		return refuse(CodeKeyUnknown, "没有此密钥。", "There is no such key.").at("key")
 	}
-	r.At = cmp.Or(r.At, max(s.clock.receipt(), k.NotBefore))
+	r.At = cmp.Or(r.At, max(s.clock.estimate(), k.NotBefore))
 	if r.At < k.NotBefore {
 		return refuse(CodeFieldInvalid, "吊销时间早于密钥启用时间。", "The key was not in use yet at that time.").at("at")
 	}
@@ -284,6 +324,32 @@ func (r *registry) account(id string) (evidence.Officer, bool) {
 	defer r.mu.RUnlock()
 	a, there := r.accounts[id]
 	return a, there
+}
+
+// active returns the active accounts of active organisations.
+func (r *registry) active() []evidence.Officer {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	var found []evidence.Officer
+	for _, a := range r.accounts {
+		if a.Status == evidence.StandingActive && r.organisations[a.Organisation].Status == evidence.StandingActive {
+			found = append(found, a)
+		}
+	}
+	return found
+}
+
+// anyKey reports whether ok holds for one of the account's keys for authentication.
+func (r *registry) anyKey(account string, ok func(registeredKey) bool) bool {
+	r.mu.RLock()
+	var keys []registeredKey
+	for _, k := range r.keys {
+		if k.Account == account && k.Use == evidence.UseAuthentication {
+			keys = append(keys, k)
+		}
+	}
+	r.mu.RUnlock()
+	return slices.ContainsFunc(keys, ok)
 }
 
 func (r *registry) ownKey(fingerprint evidence.Digest) bool {

@@ -45,6 +45,7 @@ type Deps struct {
 	Config
 
 	Clock      func() time.Time      // default: time.Now
+	Elapsed    func() time.Duration  // since some moment, whatever happens to Clock; default: differences of Clock
 	Logger     *slog.Logger          // default: discards
 	Registerer prometheus.Registerer // default: counts, exports nothing
 	Alarm      func(error)           // called for what must never happen; must not block; default: only logs
@@ -157,14 +158,14 @@ func build(d Deps) (*Service, error) {
 		d.Alarm(err)
 	}
 	var err error
-	if s.metrics, err = newMetrics(d.Registerer); err != nil {
+	s.clock = newClock(d.Clock, d.Elapsed, d.Logger, s.alarm)
+	if s.metrics, err = newMetrics(d.Registerer, s.clock.skew); err != nil {
 		return nil, err
 	}
 	s.receipts = &receipts{keys: d.Keys, metrics: s.metrics, auditor: sm2.NewAuditor(auditShare, func(err error) {
 		s.metrics.disagreements.Inc()
 		s.alarm(err)
 	})}
-	s.clock = &clock{now: d.Clock}
 	if s.accounts, err = openAccounts(filepath.Join(d.Dir, accountsFile), d.Keys, d.Password, s.clock.wall); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -187,6 +188,7 @@ func (s *Service) startWork(ctx context.Context) error {
 	if s.numbers, err = s.openNumbers(); err != nil {
 		return fmt.Errorf("notary: numbers: %w", err)
 	}
+	s.clock.atLeast(s.numbers.begins())
 	if err := s.recordOwnKeys(ctx); err != nil {
 		return fmt.Errorf("notary: recording the platform's keys: %w", err)
 	}

@@ -15,7 +15,7 @@ type Claims struct {
 	Subject      string   `json:"sub"` // the account
 	Organisation string   `json:"org"`
 	Roles        []string `json:"roles"`
-	Key          string   `json:"key,omitempty"` // id of the machine key whose assertion was traded for this token
+	Key          string   `json:"key,omitempty"` // what proved the account: the id of a machine key, or the credential of a password
 	ID           string   `json:"jti"`
 	IssuedAt     int64    `json:"iat"`
 	NotBefore    int64    `json:"nbf"`

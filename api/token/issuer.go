@@ -50,8 +50,7 @@ func NewIssuer(issuer, audience string, lifetime time.Duration, signer func() (S
 // Lifetime says how long each token holds.
 func (i *Issuer) Lifetime() time.Duration { return i.lifetime }
 
-// Issue signs a token for account in organisation with roles. key names the machine key that proved the identity, or
-// is empty after a password. The signature is released only after both implementations of SM2 accept it.
+// Issue signs a token for account in organisation with roles. key names what proved the identity. The signature is released only after both implementations of SM2 accept it.
 func (i *Issuer) Issue(organisation, account string, roles []string, key string) (string, *Claims, error) {
 	signer, err := i.signer()
 	if err != nil {
