@@ -26,7 +26,7 @@ type Proof struct {
 	Block      []byte   `json:"block"`      // the ledger's block proof, in JSON base64
 	Checkpoint string   `json:"checkpoint"` // the anchored signed note
 	Index      uint64   `json:"index"`      // of the leaf
-	Kind       string   `json:"kind"`       // of the ledger: LedgerEmbedded
+	Kind       string   `json:"kind"`       // of the ledger: LedgerEmbedded or LedgerFabric
 	Log        string   `json:"log"`        // origin
 	Proof      []Digest `json:"proof"`      // inclusion proof in the tree of Checkpoint, leaf upwards
 	Schema     string   `json:"schema"`

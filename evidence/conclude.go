@@ -30,6 +30,11 @@ func (v *verification) conclude() {
 		}
 		if v.anchored != 0 {
 			r.Level = LevelAnchored
+		}
+		switch {
+		case v.anchored != 0 && v.kind == LedgerFabric:
+			r.prove("PROVES_CONSORTIUM")
+		case v.anchored != 0:
 			r.prove("PROVES_ANCHORED")
 		}
 		if v.results[CheckContent].Code == "CONTENT_OK" {
@@ -43,7 +48,10 @@ func (v *verification) conclude() {
 	r.limit("LIMIT_CLOCK", true)
 	anchor := v.results[CheckAnchor].Code
 	r.limit("LIMIT_NO_ANCHOR", anchor == "ANCHOR_NONE" || anchor == "ANCHOR_LATER")
-	r.limit("LIMIT_EMBEDDED", v.anchored != 0)
+	r.limit("LIMIT_EMBEDDED", v.anchored != 0 && v.kind == LedgerEmbedded)
+	r.limit("LIMIT_CONSORTIUM_EFFECT", v.anchored != 0 && v.kind == LedgerFabric)
+	r.limit("LIMIT_CONSORTIUM_TIME", v.anchored != 0 && v.kind == LedgerFabric)
+	r.limit("LIMIT_CONSORTIUM_ALGORITHM", v.anchored != 0 && v.kind == LedgerFabric)
 	r.limit("LIMIT_WITHHELD", r.Subject != nil && len(r.Subject.Withheld) > 0)
 	r.limit("LIMIT_TRUST", v.in.Trust != nil)
 }
@@ -73,6 +81,10 @@ var remarks = map[string]struct{ zh, en string }{
 	"PROVES_ANCHORED": {
 		"载有该记录的日志已在所载区块时间上链，自上链之时起未检出改动。",
 		"The log that holds the record was anchored on the ledger at the stated block time, and no change was found since.",
+	},
+	"PROVES_CONSORTIUM": {
+		"所列背书机构的节点各自执行合约、核对了载有该记录的日志检查点并签名；所列机构的排序节点以法定多数将其写入所载区块。自写入之时起未检出改动。",
+		"Peers of the stated endorsing organisations each ran the contract on the head of the log that holds the record and signed the result, and a quorum of the stated organisations' orderers put it into the stated block. No change was found since.",
 	},
 	"PROVES_CONTENT": {
 		"所比对的原文就是当时存证的数据，逐字节一致。",
@@ -106,6 +118,18 @@ var remarks = map[string]struct{ zh, en string }{
 	"LIMIT_EMBEDDED": {
 		"所用账本为内嵌账本，是单一机构自己维护的链，不是多方共识的联盟链；区块时间由该机构自行记载。",
 		"The ledger is an embedded one: one organisation's own chain, not a consortium's; the block time is that organisation's claim.",
+	},
+	"LIMIT_CONSORTIUM_EFFECT": {
+		"区块中各交易的有效标记由各节点自行填写，无人签名，不作为证据；本报告不证明该交易在各节点已经生效，可凭交易号向任一成员机构查询。",
+		"The validation flags in a block are each peer's own and signed by nobody: they are not evidence. That the transaction took effect on the peers is not proven here; any member can be asked by its identifier.",
+	},
+	"LIMIT_CONSORTIUM_TIME": {
+		"联盟链的上链时间由提交方申报，不是时间证据；区块号只表明先后次序。",
+		"The time of a consortium's transaction is its submitter's claim and no evidence of time; the block's number shows the order only.",
+	},
+	"LIMIT_CONSORTIUM_ALGORITHM": {
+		"联盟链（Hyperledger Fabric）自身的签名采用 ECDSA P-256 与 SHA-256，不是 SM2；记录、回执与日志的签名为 SM2。",
+		"The consortium's own signatures (Hyperledger Fabric) are ECDSA P-256 with SHA-256, not SM2; those of record, receipt and log are SM2.",
 	},
 	"LIMIT_WITHHELD": {
 		"部分保密字段未披露，本报告不涉及其内容。",

@@ -34,7 +34,8 @@ func formatTables() string {
 var remarkWhen = map[string]string{
 	"PROVES_ACCEPTED":   "PASSED, evidence type",
 	"PROVES_REGISTERED": "PASSED, registry type",
-	"PROVES_ANCHORED":   "PASSED, anchored",
+	"PROVES_ANCHORED":   "PASSED, anchored, kind `embedded`",
+	"PROVES_CONSORTIUM": "PASSED, anchored, kind `fabric`",
 	"PROVES_CONTENT":    "PASSED, `content` is `CONTENT_OK`",
 	"LIMIT_TRUTH":       "always",
 	"LIMIT_DECLARED":    "evidence type",
@@ -42,14 +43,19 @@ var remarkWhen = map[string]string{
 	"LIMIT_CONTENT":     "`content` is `CONTENT_ABSENT`",
 	"LIMIT_CLOCK":       "always",
 	"LIMIT_NO_ANCHOR":   "`anchor` is `ANCHOR_NONE` or `ANCHOR_LATER`",
-	"LIMIT_EMBEDDED":    "anchored",
-	"LIMIT_WITHHELD":    "`subject.withheld` is there",
-	"LIMIT_TRUST":       "a trust file was given",
+	"LIMIT_EMBEDDED":    "anchored, kind `embedded`",
+
+	"LIMIT_CONSORTIUM_EFFECT":    "anchored, kind `fabric`",
+	"LIMIT_CONSORTIUM_TIME":      "anchored, kind `fabric`",
+	"LIMIT_CONSORTIUM_ALGORITHM": "anchored, kind `fabric`",
+
+	"LIMIT_WITHHELD": "`subject.withheld` is there",
+	"LIMIT_TRUST":    "a trust file was given",
 }
 
 func remarkOrder(code string) int {
-	order := []string{"PROVES_ACCEPTED", "PROVES_REGISTERED", "PROVES_ANCHORED", "PROVES_CONTENT", "LIMIT_TRUTH", "LIMIT_DECLARED", "LIMIT_DIGEST",
-		"LIMIT_CONTENT", "LIMIT_CLOCK", "LIMIT_NO_ANCHOR", "LIMIT_EMBEDDED", "LIMIT_WITHHELD", "LIMIT_TRUST"}
+	order := []string{"PROVES_ACCEPTED", "PROVES_REGISTERED", "PROVES_ANCHORED", "PROVES_CONSORTIUM", "PROVES_CONTENT", "LIMIT_TRUTH", "LIMIT_DECLARED", "LIMIT_DIGEST",
+		"LIMIT_CONTENT", "LIMIT_CLOCK", "LIMIT_NO_ANCHOR", "LIMIT_EMBEDDED", "LIMIT_CONSORTIUM_EFFECT", "LIMIT_CONSORTIUM_TIME", "LIMIT_CONSORTIUM_ALGORITHM", "LIMIT_WITHHELD", "LIMIT_TRUST"}
 	return slices.Index(order, code)
 }
 

@@ -13,17 +13,18 @@ type Reader struct {
 	listed  []zipEntry        // what the manifest must list, in order
 }
 
-// maxSmallFile bounds every file but the original.
+// maxSmallFile bounds every file but the original and those that may hold blocks of a ledger.
 const maxSmallFile = 1 << 20
 
-// layout is the order of the files. A missing optional file is skipped.
+// layout is the order of the files, with the greatest size of each in bytes. A missing optional file is skipped.
 var layout = []struct {
 	name     string
 	optional bool
+	limit    int64
 }{
-	{fileMimetype, false}, {fileManifest, false}, {fileSignature, false},
-	{fileStatement, false}, {fileReceipt, false},
-	{fileProof, true}, {fileDisclosures, true}, {fileTrust, true}, {fileReadme, false},
+	{fileMimetype, false, maxSmallFile}, {fileManifest, false, maxSmallFile}, {fileSignature, false, maxSmallFile},
+	{fileStatement, false, maxSmallFile}, {fileReceipt, false, maxSmallFile},
+	{fileProof, true, maxProofSize}, {fileDisclosures, true, maxSmallFile}, {fileTrust, true, maxTrustSize}, {fileReadme, false, maxSmallFile},
 }
 
 // firstListed is the place in layout from which on the manifest lists the files.
@@ -50,7 +51,7 @@ func OpenBundle(r io.ReaderAt, size int64) (*Reader, error) {
 			}
 			return nil, containerError("%q is missing or not in its place", want.name)
 		}
-		data, err := readEntry(r, &entries[0], maxSmallFile)
+		data, err := readEntry(r, &entries[0], want.limit)
 		if err != nil {
 			return nil, err
 		}
@@ -80,7 +81,7 @@ func (b *Reader) newer(entries []zipEntry) error {
 		if i >= len(entries) || entries[i].name != f.name {
 			return nil // said better by who looks for the file
 		}
-		data, err := readEntry(b.source, &entries[i], maxSmallFile)
+		data, err := readEntry(b.source, &entries[i], f.limit)
 		if err != nil {
 			return err
 		}

@@ -84,13 +84,27 @@ type Subject struct {
 
 // AnchorSummary says where the log's head was anchored.
 type AnchorSummary struct {
-	BlockHash Digest   `json:"blockHash"`
-	Height    uint64   `json:"height"`
-	Kind      string   `json:"kind"`
-	Ledger    string   `json:"ledger"`
-	Operators []string `json:"operators,omitzero"` // from the trust file
-	Size      uint64   `json:"size"`               // of the anchored tree
-	Time      Instant  `json:"time"`               // the ledger's own claim
+	BlockHash  Digest             `json:"blockHash"`           // LedgerEmbedded: SM3; LedgerFabric: SHA-256 of the header
+	Consortium *ConsortiumSummary `json:"consortium,omitzero"` // LedgerFabric only
+	Height     uint64             `json:"height"`
+	Kind       string             `json:"kind"`
+	Ledger     string             `json:"ledger"`             // name; LedgerFabric: of the channel
+	Operators  []string           `json:"operators,omitzero"` // from the trust file
+	Size       uint64             `json:"size"`               // of the anchored tree
+	Time       Instant            `json:"time"`               // LedgerEmbedded: the ledger's own claim; LedgerFabric: the submitter's
+}
+
+// ConsortiumSummary says who of a consortium stands for a block. Organisations are named by their MSP IDs, sorted.
+type ConsortiumSummary struct {
+	Chaincode   string   `json:"chaincode"`
+	Config      uint64   `json:"config"`      // number of the config block in force
+	Endorsers   []string `json:"endorsers"`   // whose peers ran the contract and signed the result
+	Orderers    []string `json:"orderers"`    // whose orderers signed the block
+	Quorum      int      `json:"quorum"`      // signatures of orderers that were needed
+	Signatures  int      `json:"signatures"`  // of orderers
+	Submitter   string   `json:"submitter"`   // who created the transaction
+	Total       int      `json:"total"`       // orderers there are
+	Transaction string   `json:"transaction"` // its identifier
 }
 
 // DisclosedText is one opened field.

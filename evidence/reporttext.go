@@ -110,7 +110,7 @@ func (t *reportText) verdict(r *Report) {
 	// Why, each reason once; that keys are unknown follows from a missing trust file and is not said again.
 	said := make(map[string]bool)
 	for _, c := range r.Checks {
-		decides := string(c.Status) == string(r.Verdict) && r.Verdict != Passed && !(c.Code == "KEY_UNKNOWN" && (said["TRUST_NONE"] || said["TRUST_LOG_UNKNOWN"]))
+		decides := string(c.Status) == string(r.Verdict) && r.Verdict != Passed && !((c.Code == "KEY_UNKNOWN" || c.Code == "TRUST_LEDGER_UNKNOWN") && (said["TRUST_NONE"] || said["TRUST_LOG_UNKNOWN"]))
 		if (decides || c.Code == "CONTENT_ABSENT" && r.Verdict == Passed) && !said[c.Code] {
 			fmt.Fprintf(t, "  %s\n", t.say(c.ZH, c.EN))
 		}
@@ -130,10 +130,8 @@ func (t *reportText) subject(r *Report) {
 	t.field("账户", "Account", s.Depositor.Organisation+" / "+s.Depositor.Account)
 	t.field("身份认证", "Authentication", t.code("authentication-", string(s.Depositor.Authentication)))
 	t.field("平台接收时间", "Received", t.time(s.ReceivedAt))
-	if a := u.Anchor; a != nil {
-		t.field("上链时间", "Anchored", t.time(a.Time))
-		t.field("账本", "Ledger", fmt.Sprintf("%s (%s), %s %d", printable(a.Ledger), t.code("", a.Kind), t.say("区块", "block"), a.Height))
-		t.field("账本运营方", "Operators of the ledger", strings.Join(a.Operators, ", "))
+	if u.Anchor != nil {
+		t.anchor(u.Anchor)
 	}
 	if c := s.Content; c != nil {
 		t.field("SM3", "SM3", groups(c.SM3))
@@ -169,6 +167,25 @@ func (t *reportText) subject(r *Report) {
 		withheld[i] = t.code("", field)
 	}
 	t.field("未披露字段", "Not disclosed", strings.Join(withheld, t.say("、", ", ")))
+}
+
+func (t *reportText) anchor(a *AnchorSummary) {
+	c := a.Consortium
+	if c == nil {
+		t.field("上链时间", "Anchored", t.time(a.Time))
+	} else {
+		t.field("上链时间（提交方申报）", "Anchored (as claimed)", t.time(a.Time))
+	}
+	t.field("账本", "Ledger", fmt.Sprintf("%s (%s), %s %d", printable(a.Ledger), t.code("", a.Kind), t.say("区块", "block"), a.Height))
+	t.field("账本运营方", "Operators of the ledger", strings.Join(a.Operators, ", "))
+	if c == nil {
+		return
+	}
+	t.field("提交机构", "Submitted by", c.Submitter)
+	t.field("背书机构", "Endorsed by", strings.Join(c.Endorsers, ", "))
+	t.field("排序签名机构", "Ordered by", fmt.Sprintf(t.say("%s（%d 个排序节点中 %d 个签名，须 %d 个）", "%s (%d orderers, %d signed, %d needed)"),
+		strings.Join(c.Orderers, ", "), c.Total, c.Signatures, c.Quorum))
+	t.field("交易号", "Transaction", c.Transaction)
 }
 
 // fieldRank orders committed fields for people: what it is, who collected it, then the rest.
@@ -235,6 +252,7 @@ var labels = map[string][2]string{
 	string(TypeLogKey):        {"平台密钥启用", "key of the platform taken into use"},
 
 	LedgerEmbedded: {"内嵌账本，单一机构自有链", "embedded: one organisation's own chain"},
+	LedgerFabric:   {"联盟链 Hyperledger Fabric", "a consortium's channel of Hyperledger Fabric"},
 
 	"kept-platform":  {"平台", "platform"},
 	"kept-depositor": {"申请人", "depositor"},

@@ -7,15 +7,17 @@ import (
 	"github.com/go-json-experiment/json"
 
 	"cunzheng/crypto/sm2"
+	"cunzheng/ledger/blockproof"
 )
 
 // SchemaTrust names the format of a trust file.
 const SchemaTrust = "cunzheng/trust/v1"
 
 const (
-	maxTrustSize = 1 << 20
-	maxTrustKeys = 1024 // in each log or ledger
-	maxTrustLogs = 256
+	maxTrustSize    = 4 << 20
+	maxTrustKeys    = 1024 // in each log or ledger
+	maxTrustLogs    = 256
+	maxTrustConfigs = 32 // in each ledger; a config block of four organisations has about 50 KB
 )
 
 // Trust is what a verifier holds to be true: which keys belong to which log and ledger, and when. It reaches the
@@ -36,14 +38,19 @@ type TrustLog struct {
 
 // TrustLedger is one shared ledger.
 type TrustLedger struct {
-	Keys      []TrustKey `json:"keys"`
-	Kind      string     `json:"kind"` // LedgerEmbedded
-	Name      string     `json:"name"`
-	Operators []string   `json:"operators"` // organisations that run it, for people
+	Chaincode string     `json:"chaincode,omitzero"` // LedgerFabric: name of the contract
+	Configs   [][]byte   `json:"configs,omitzero"`   // LedgerFabric: config blocks of the channel to rely on, oldest first, in JSON base64
+	Keys      []TrustKey `json:"keys"`               // LedgerEmbedded: keys that sign blocks
+	Kind      string     `json:"kind"`               // LedgerEmbedded or LedgerFabric
+	Name      string     `json:"name"`               // LedgerFabric: of the channel
+	Operators []string   `json:"operators"`          // organisations that run it; LedgerFabric: MSP IDs as the last config block has them
 }
 
-// LedgerEmbedded is the kind of a ledger that one organisation runs for itself.
-const LedgerEmbedded = "embedded"
+// Kinds of ledgers.
+const (
+	LedgerEmbedded = blockproof.KindEmbedded // one that an organisation runs for itself
+	LedgerFabric   = blockproof.KindFabric   // a channel of Hyperledger Fabric, shared by several
+)
 
 // TrustKey is one key and the time in which its signatures count.
 type TrustKey struct {
@@ -118,7 +125,7 @@ func (t *Trust) Validate() error {
 	names := make(map[string]bool)
 	for i, l := range t.Ledgers {
 		at := fmt.Sprintf("ledgers[%d]", i)
-		oneOf(&p, at+".kind", l.Kind, false, LedgerEmbedded)
+		oneOf(&p, at+".kind", l.Kind, false, LedgerEmbedded, LedgerFabric)
 		if l.Name == "" {
 			p.required(at + ".name")
 		}
@@ -134,8 +141,55 @@ func (t *Trust) Validate() error {
 			p.line(fmt.Sprintf("%s.operators[%d]", at, j), o, maxLine)
 		}
 		p.trustKeys(at, l.Keys, RoleLedger)
+		p.trustChannel(at, &l)
 	}
 	return p.err()
+}
+
+// trustChannel checks what a ledger of kind LedgerFabric has and others have not.
+func (p *problems) trustChannel(at string, l *TrustLedger) {
+	if l.Kind != LedgerFabric {
+		p.absent(at+".chaincode", l.Chaincode != "")
+		p.absent(at+".configs", l.Configs != nil)
+		return
+	}
+	p.absent(at+".keys", len(l.Keys) > 0)
+	p.identifier(at+".chaincode", l.Chaincode)
+	if len(l.Configs) == 0 {
+		p.required(at + ".configs")
+		return
+	}
+	configs, err := l.channel()
+	if err != nil {
+		p.add(at+".configs", FieldFormat, "不是该通道的配置区块，或未按区块号排序。", "are not config blocks of this channel in the order of their numbers: "+err.Error())
+		return
+	}
+	if last := configs[len(configs)-1]; !slices.Equal(l.Operators, last.Organisations()) {
+		p.add(at+".operators", FieldValue, "应为最后一个配置区块所载各机构的 MSP 标识，按字母排序。",
+			fmt.Sprintf("must be the MSP IDs of the last config block, sorted: %q", last.Organisations()))
+	}
+}
+
+// channel returns the configurations of a ledger of kind LedgerFabric.
+func (l *TrustLedger) channel() ([]*blockproof.FabricConfig, error) {
+	if len(l.Configs) > maxTrustConfigs {
+		return nil, fmt.Errorf("%d config blocks, at most %d", len(l.Configs), maxTrustConfigs)
+	}
+	var configs []*blockproof.FabricConfig
+	for i, raw := range l.Configs {
+		c, err := blockproof.ParseFabricConfig(raw)
+		if err != nil {
+			return nil, err
+		}
+		if c.Channel() != l.Name {
+			return nil, fmt.Errorf("config block %d is of channel %.80q", c.Number(), c.Channel())
+		}
+		if i > 0 && c.Number() <= configs[i-1].Number() {
+			return nil, fmt.Errorf("config block %d stands behind %d", c.Number(), configs[i-1].Number())
+		}
+		configs = append(configs, c)
+	}
+	return configs, nil
 }
 
 func (p *problems) trustKeys(at string, keys []TrustKey, allowed ...Role) {

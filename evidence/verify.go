@@ -59,9 +59,11 @@ type verification struct {
 	receipt     *Receipt
 	log         *TrustLog // nil: not trusted
 	head        checkpoint.Checkpoint
-	anchored    Instant // time of a valid block with a trusted key; 0: none
+	anchored    Instant // time that a valid block claims; 0: there is no such block
 
-	anchoredSize uint64 // of the tree that block anchors
+	kind         string  // of the ledger of that block
+	anchoredSize uint64  // of the tree that block anchors
+	covers       Instant // time by which that block shows that something was there; 0: it shows none
 }
 
 // set records the result of a check. The first result of a check stands.

@@ -197,7 +197,7 @@ func TestForgeries(t *testing.T) {
 			b.Proof = NewProof(w.origin, b.Receipt.Index, note, proof, LedgerEmbedded, w.block(note, tAnchored))
 		}, map[string]string{CheckAnchorInclusion: "INCLUSION_INVALID"}},
 		{"proof with another index", func(w *world, b *Bundle) { b.Proof.Index++ }, map[string]string{CheckAnchor: "ANCHOR_MISMATCH"}},
-		{"unknown kind of ledger", func(w *world, b *Bundle) { b.Proof.Kind = "fabric" }, map[string]string{CheckAnchor: "ANCHOR_KIND"}},
+		{"unknown kind of ledger", func(w *world, b *Bundle) { b.Proof.Kind = "another" }, map[string]string{CheckAnchor: "ANCHOR_KIND"}},
 		{"block before the receipt", func(w *world, b *Bundle) {
 			b.Proof.Block = w.block([]byte(b.Proof.Checkpoint), tReceived-3_600_000)
 		}, map[string]string{CheckTime: "TIME_CONTRADICTION"}},

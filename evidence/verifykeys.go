@@ -40,7 +40,7 @@ func (v *verification) judge(k *TrustKey, role Role, made span, anchored Instant
 func (v *verification) signatures() {
 	covered := Instant(0)
 	if v.head.Size <= v.anchoredSize {
-		covered = v.anchored
+		covered = v.covers
 	}
 	v.checkpointSignature(CheckCheckpoint, v.receipt.Checkpoint, span{v.receipt.ReceivedAt, v.receipt.IssuedAt}, covered)
 	v.signature(CheckReceiptSignature, v.receipt.Key, span{v.receipt.IssuedAt, v.receipt.IssuedAt}, v.receipt.VerifySignature)

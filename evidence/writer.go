@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"cunzheng/crypto/sm2"
+	"cunzheng/ledger/blockproof"
 )
 
 // Names of the files in a bundle, in the order in which they stand.
@@ -196,8 +197,8 @@ func (p *Proof) Encode() ([]byte, error) {
 }
 
 const (
-	maxBlockSize = 256 << 10
-	maxProofSize = 512 << 10
+	maxBlockSize = blockproof.MaxFabricSize // the greatest of all kinds
+	maxProofSize = 6 << 20                  // the block in base64, and the rest
 )
 
 func (p *Proof) validate() error {

@@ -149,7 +149,7 @@ func VerifyFabric(proof []byte, chaincode string, pinned ...*FabricConfig) (Fabr
 	if err != nil {
 		return Fabric{}, err
 	}
-	anchor, earlier, err := p.find(chaincode)
+	anchor, earlier, err := p.actions(chaincode)
 	if err != nil {
 		return Fabric{}, err
 	}
@@ -192,10 +192,22 @@ func VerifyFabric(proof []byte, chaincode string, pinned ...*FabricConfig) (Fabr
 	}, nil
 }
 
-// find returns the transaction that the proof names, and those of the same chaincode that stand before it.
-func (p *fabricProof) find(chaincode string) (anchor *action, earlier []*action, err error) {
-	var before []*envelope
-	var found *envelope
+// FabricChannel returns the channel whose transaction the proof names, so that a caller finds the configurations that
+// VerifyFabric wants. Nothing is verified by it. The error wraps [ErrInvalid].
+func FabricChannel(proof []byte) (string, error) {
+	p, err := parseFabric(proof)
+	if err != nil {
+		return "", err
+	}
+	found, _, err := p.find()
+	if err != nil {
+		return "", err
+	}
+	return found.channel, nil
+}
+
+// find returns the envelope of the transaction that the proof names, and those that stand before it.
+func (p *fabricProof) find() (found *envelope, before []*envelope, err error) {
 	for i, raw := range p.block.envelopes {
 		e, err := parseEnvelope(raw)
 		switch {
@@ -211,6 +223,15 @@ func (p *fabricProof) find(chaincode string) (anchor *action, earlier []*action,
 	}
 	if found == nil {
 		return nil, nil, fmt.Errorf("%w: the block does not hold the transaction", ErrInvalid)
+	}
+	return found, before, nil
+}
+
+// actions returns the transaction that the proof names, and those of the same chaincode that stand before it.
+func (p *fabricProof) actions(chaincode string) (anchor *action, earlier []*action, err error) {
+	found, before, err := p.find()
+	if err != nil {
+		return nil, nil, err
 	}
 	if anchor, err = found.parseAction(chaincode); err != nil {
 		return nil, nil, err

@@ -353,6 +353,12 @@ var forgeries = map[string]struct {
 		first, _ := other.Envelope()
 		return [][]byte{first, own}
 	}}, "overtaken"},
+	"overtaken by one that did not read": {forgery{envelopes: func(n *fabrictest.Network, own []byte) [][]byte {
+		other := n.Anchor(origin, 4, []byte("fork"), anchoredAt)
+		other.Reads = nil
+		first, _ := other.Envelope()
+		return [][]byte{first, own}
+	}}, "overtaken"},
 }
 
 func TestForgeries(t *testing.T) {

@@ -366,12 +366,14 @@ func (a *action) anchored() (origin string, note []byte, err error) {
 	return origin, note, nil
 }
 
-// overtakes reports whether a, which stands before b in the same block, makes b void: it sets a row that b read, on a
-// state that is not older than the one b read. Fabric lets the first of two such transactions take effect alone.
+// overtakes reports whether a, which stands before b in the same block, makes b void: it sets a row that b read, and its
+// own reading of that row is not older than b's, by which a would be void itself. Fabric lets the first of two such
+// transactions take effect alone.
 func (a *action) overtakes(b *action) bool {
 	for _, w := range a.writes {
-		read, ok := b.reads[w.key]
-		if ok && !a.reads[w.key].before(read) {
+		theirs, concerned := b.reads[w.key]
+		ours, read := a.reads[w.key]
+		if concerned && (!read || !ours.before(theirs)) {
 			return true
 		}
 	}
