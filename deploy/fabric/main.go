@@ -6,6 +6,7 @@
 //	go run ./deploy/fabric status    say what runs
 //	go run ./deploy/fabric down      stop it
 //	go run ./deploy/fabric clean     stop it and remove its keys and ledgers
+//	go run ./deploy/fabric member    let another organisation join while it runs
 package main
 
 import (
@@ -17,7 +18,6 @@ import (
 	"io/fs"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"syscall"
 	"text/tabwriter"
@@ -76,11 +76,11 @@ contract beside it. Fabric is built from source the first time; nothing else is 
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
-	root.PersistentFlags().StringVar(&dir, "dir", filepath.Join("data", "fabric"), "the network's folder")
+	root.PersistentFlags().StringVar(&dir, "dir", "data-fabric", "the network's folder")
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return hinted{usageError{err}, "see: " + cmd.CommandPath() + " --help"}
 	})
-	root.AddCommand(upCommand(&dir), downCommand(&dir), statusCommand(&dir), cleanCommand(&dir))
+	root.AddCommand(upCommand(&dir), downCommand(&dir), statusCommand(&dir), cleanCommand(&dir), memberCommand(&dir))
 	err := root.ExecuteContext(ctx)
 	var h hinted
 	if err != nil && !errors.As(err, &h) && strings.HasPrefix(err.Error(), "unknown command") { // cobra has no type for it
@@ -146,10 +146,7 @@ organisations, on the 40 ports from --port on (see deploy/fabric/consortium.toml
 			if err != nil {
 				return hint(err)
 			}
-			for _, o := range c.Organisations {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s %s (%s): %s\n", o.ID, o.Title, o.MSP, n.Profile(o.ID))
-			}
-			return nil
+			return n.PrintProfiles(cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().StringVar(&config, "config", "", "consortium file, such as deploy/fabric/consortium.toml")
@@ -190,6 +187,8 @@ func hint(err error) error {
 	switch {
 	case errors.As(err, &port):
 		return hinted{err, "choose other ports with --port or in the consortium file, or stop that program"}
+	case errors.Is(err, network.ErrOtherUpdate):
+		return hinted{err, "ask who proposed it; after another change of the channel it has to be proposed and signed anew"}
 	case errors.Is(err, network.ErrOtherNetwork):
 		return hinted{err, "choose another --dir, or remove that network: fabric clean --dir DIR"}
 	}

@@ -25,9 +25,11 @@ func (l layout) configure(c Consortium) error {
 	if err := l.render(l.join("channel", "configtx.yaml"), "configtx.yaml", c); err != nil {
 		return err
 	}
-	for _, o := range c.Organisations {
-		if err := l.render(l.orderer(o, "orderer.yaml"), "orderer.yaml", o); err != nil {
-			return err
+	for _, o := range l.here(c) {
+		if o.Orders() {
+			if err := l.render(l.orderer(o, "orderer.yaml"), "orderer.yaml", o); err != nil {
+				return err
+			}
 		}
 		if err := l.render(l.peer(o, "core.yaml"), "core.yaml", o); err != nil {
 			return err

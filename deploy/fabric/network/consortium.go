@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/netip"
 	"regexp"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -29,7 +30,8 @@ type Chaincode struct {
 	Version string `toml:"version"`
 }
 
-// Organisation is one member of the consortium: it runs one orderer, one peer and the chaincode beside the peer.
+// Organisation is one member of the consortium: it runs one peer, the chaincode beside the peer, and one orderer. One
+// that joined later may have no orderer.
 type Organisation struct {
 	ID      string  `toml:"id" comment:"Lower-case letters, digits and hyphens: part of file and process names."`
 	MSP     string  `toml:"msp" comment:"Fabric's identifier of the organisation. It is in every signature and can never change."`
@@ -88,16 +90,7 @@ func Default(port int) Consortium {
 // error says which field it is about.
 func Parse(data []byte) (Consortium, error) {
 	var c Consortium
-	if err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(&c); err != nil {
-		var strict *toml.StrictMissingError
-		if errors.As(err, &strict) {
-			return Consortium{}, fmt.Errorf("unknown keys:\n%s", strict.String())
-		}
-		var place *toml.DecodeError
-		if errors.As(err, &place) {
-			line, _ := place.Position()
-			return Consortium{}, fmt.Errorf("line %d: %w", line, err)
-		}
+	if err := decode(data, &c); err != nil {
 		return Consortium{}, err
 	}
 	if err := c.validate(); err != nil {
@@ -105,6 +98,28 @@ func Parse(data []byte) (Consortium, error) {
 	}
 	return c, nil
 }
+
+func decode(data []byte, into any) error {
+	err := toml.NewDecoder(bytes.NewReader(data)).DisallowUnknownFields().Decode(into)
+	var strict *toml.StrictMissingError
+	if errors.As(err, &strict) {
+		return fmt.Errorf("unknown keys:\n%s", strict.String())
+	}
+	var place *toml.DecodeError
+	if errors.As(err, &place) {
+		line, _ := place.Position()
+		return fmt.Errorf("line %d: %w", line, err)
+	}
+	return err
+}
+
+// Orderers are the organisations that run an orderer.
+func (c Consortium) Orderers() []Organisation {
+	return slices.DeleteFunc(slices.Clone(c.Organisations), func(o Organisation) bool { return !o.Orders() })
+}
+
+// Orders says whether the organisation runs an orderer.
+func (o Organisation) Orders() bool { return o.Orderer != Orderer{} }
 
 // The names are Fabric's own rules, less what would not do as part of a file name or of the text of a policy.
 var (
@@ -124,8 +139,8 @@ func (c Consortium) validate() error {
 		return fmt.Errorf("chaincode.name %q: want letters, digits, single hyphens or underscores", c.Chaincode.Name)
 	case !versionPattern.MatchString(c.Chaincode.Version):
 		return fmt.Errorf("chaincode.version %q: want a version such as 1 or 1.2.0", c.Chaincode.Version)
-	case len(c.Organisations) < minOrganisations:
-		return fmt.Errorf("organisations: %d, want at least %d: with fewer, no orderer may fail", len(c.Organisations), minOrganisations)
+	case len(c.Orderers()) < minOrganisations:
+		return fmt.Errorf("organisations with an orderer: %d, want at least %d: with fewer, no orderer may fail", len(c.Orderers()), minOrganisations)
 	case len(c.Organisations) > maxOrganisations:
 		return fmt.Errorf("organisations: %d, want at most %d", len(c.Organisations), maxOrganisations)
 	}
@@ -153,7 +168,7 @@ func (o Organisation) validate() error {
 		return fmt.Errorf("msp %q: want letters, digits and hyphens, a letter first", o.MSP)
 	case !validTitle(o.Title):
 		return fmt.Errorf("title %q: want a name of 1 to 64 characters", o.Title)
-	case !validHost(o.Orderer.Host):
+	case o.Orders() && !validHost(o.Orderer.Host):
 		return fmt.Errorf("orderer.host %q: want an IP address or a host name", o.Orderer.Host)
 	case !validHost(o.Peer.Host):
 		return fmt.Errorf("peer.host %q: want an IP address or a host name", o.Peer.Host)
@@ -190,14 +205,19 @@ func (e endpoint) address() string { return net.JoinHostPort(e.host, fmt.Sprint(
 const loopback = "127.0.0.1"
 
 func (o Organisation) endpoints() []endpoint {
-	return []endpoint{
-		{"orderer.port", ordererName(o), o.Orderer.Host, o.Orderer.Port},
-		{"orderer.admin_port", ordererName(o), o.Orderer.Host, o.Orderer.AdminPort},
-		{"orderer.operations_port", ordererName(o), loopback, o.Orderer.OperationsPort},
+	var endpoints []endpoint
+	if o.Orders() {
+		endpoints = []endpoint{
+			{"orderer.port", ordererName(o), o.Orderer.Host, o.Orderer.Port},
+			{"orderer.admin_port", ordererName(o), o.Orderer.Host, o.Orderer.AdminPort},
+			{"orderer.operations_port", ordererName(o), loopback, o.Orderer.OperationsPort},
+		}
+	}
+	return append(endpoints, []endpoint{
 		{"peer.port", peerName(o), o.Peer.Host, o.Peer.Port},
 		{"peer.operations_port", peerName(o), loopback, o.Peer.OperationsPort},
 		{"peer.chaincode_port", chaincodeName(o), loopback, o.Peer.ChaincodePort},
-	}
+	}...)
 }
 
 func (c Consortium) checkPorts() error {

@@ -2,11 +2,15 @@
 
 package network
 
-import "path/filepath"
+import (
+	"os"
+	"path/filepath"
+)
 
 // layout is the folder of a network:
 //
 //	consortium.toml                     who takes part
+//	org.json                            of an organisation that joins: what it shows the others
 //	channel/                            configtx.yaml, genesis.block, the chaincode package
 //	organisations/ID/ca, tlsca          the organisation's certificate authorities with their keys
 //	organisations/ID/msp                what the others know of the organisation: its authorities and roles
@@ -49,6 +53,18 @@ func (l layout) peer(o Organisation, parts ...string) string {
 
 func (l layout) chaincode(o Organisation, parts ...string) string {
 	return l.organisation(o, append([]string{"chaincode"}, parts...)...)
+}
+
+// here are the organisations whose keys this folder holds, so that their processes run from it. Of the others, which
+// joined or run elsewhere, there is only what is public.
+func (l layout) here(c Consortium) []Organisation {
+	var here []Organisation
+	for _, o := range c.Organisations {
+		if _, err := os.Stat(signingKey(l.peer(o, "msp"))); err == nil {
+			here = append(here, o)
+		}
+	}
+	return here
 }
 
 func (l layout) msp(o Organisation) string { return l.organisation(o, "msp") }

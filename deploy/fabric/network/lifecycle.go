@@ -81,7 +81,7 @@ func (n *Network) deploy(ctx context.Context, c contract) error {
 	if err := n.each(ctx, func(ctx context.Context, o Organisation) error { return n.install(ctx, o, c) }); err != nil {
 		return err
 	}
-	committed, err := n.committed(ctx)
+	committed, err := n.awaitDefinition(ctx)
 	if err != nil {
 		return err
 	}
@@ -132,7 +132,7 @@ type definition struct {
 
 // committed asks for the chaincode's definition; it is zero if there is none yet.
 func (n *Network) committed(ctx context.Context) (definition, error) {
-	o := n.Consortium.Organisations[0]
+	o := n.here()[0]
 	output, err := n.peerTool(ctx, o, adminUser, "lifecycle", "chaincode", "querycommitted",
 		"--channelID", n.Consortium.Channel, "--output", "json")
 	if err != nil {
@@ -168,7 +168,7 @@ func (n *Network) approve(ctx context.Context, o Organisation, c contract, seque
 		return nil
 	}
 	arguments := append([]string{"lifecycle", "chaincode", "approveformyorg", "--package-id", c.id}, n.definitionFlags(sequence)...)
-	arguments = append(arguments, n.ordererFlags(o)...)
+	arguments = append(arguments, n.ordererFlags(n.ordererOf(o))...)
 	err = retry(ctx, "approval by "+o.ID, func(ctx context.Context) error {
 		_, err := n.peerTool(ctx, o, adminUser, arguments...)
 		if err != nil && strings.Contains(err.Error(), "attempted to redefine uncommitted sequence") {
@@ -177,17 +177,35 @@ func (n *Network) approve(ctx context.Context, o Organisation, c contract, seque
 		return err
 	})
 	if err != nil {
-		return n.files.failure(ordererName(o), err)
+		return n.files.failure(ordererName(n.ordererOf(o)), err)
 	}
 	return nil
 }
 
-// commit puts the approved definition into force, endorsed by every organisation's peer.
+// awaitDefinition returns the definition on the channel. Organisations here that are no majority cannot put another in
+// force, so that theirs is waited for: a peer that has just joined does not have the blocks yet.
+func (n *Network) awaitDefinition(ctx context.Context) (definition, error) {
+	if 2*len(n.here()) > len(n.Consortium.Organisations) {
+		return n.committed(ctx)
+	}
+	var found definition
+	err := retry(ctx, "version of the chaincode", func(ctx context.Context) (err error) {
+		want := n.Consortium.Chaincode.Version
+		if found, err = n.committed(ctx); err == nil && found.Version != want {
+			err = fmt.Errorf("the channel has %q, the consortium file %q", found.Version, want)
+		}
+		return err
+	})
+	return found, err
+}
+
+// commit puts the approved definition into force, endorsed by the peers here, which are those of a majority.
 func (n *Network) commit(ctx context.Context, sequence int) error {
-	first := n.Consortium.Organisations[0]
+	first := n.here()[0]
+	orderer := n.ordererOf(first)
 	arguments := append([]string{"lifecycle", "chaincode", "commit"}, n.definitionFlags(sequence)...)
-	arguments = append(arguments, n.ordererFlags(first)...)
-	for _, o := range n.Consortium.Organisations {
+	arguments = append(arguments, n.ordererFlags(orderer)...)
+	for _, o := range n.here() {
 		arguments = append(arguments, "--peerAddresses", peerAddress(o), "--tlsRootCertFiles", n.files.tlsRoot(o))
 	}
 	err := retry(ctx, "commit", func(ctx context.Context) error {
@@ -200,7 +218,7 @@ func (n *Network) commit(ctx context.Context, sequence int) error {
 		return nil
 	})
 	if err != nil {
-		return n.files.failure(ordererName(first), err)
+		return n.files.failure(ordererName(orderer), err)
 	}
 	return nil
 }
@@ -247,10 +265,10 @@ func (n *Network) endorsers(ctx context.Context, o Organisation) error {
 	return nil
 }
 
-// each does something for every organisation at once and waits for all.
+// each does something for every organisation here at once and waits for all.
 func (n *Network) each(ctx context.Context, do func(context.Context, Organisation) error) error {
 	group, ctx := errgroup.WithContext(ctx)
-	for _, o := range n.Consortium.Organisations {
+	for _, o := range n.here() {
 		group.Go(func() error { return do(ctx, o) })
 	}
 	return group.Wait()

@@ -49,11 +49,14 @@ func (l layout) issue(o Organisation, now time.Time) error {
 	if err := writeAll(slices.Concat(organisation, mspFiles(l.msp(o), ca, tlsca, nil))); err != nil {
 		return err
 	}
-	members := []struct{ msp, name, role string }{
-		{l.orderer(o, "msp"), ordererName(o), "orderer"},
+	type member struct{ msp, name, role string }
+	members := []member{
 		{l.peer(o, "msp"), peerName(o), "peer"},
 		{l.user(o, adminUser), adminUser + "@" + o.ID, "admin"},
 		{l.user(o, clientUser), clientUser + "@" + o.ID, "client"},
+	}
+	if o.Orders() {
+		members = append(members, member{l.orderer(o, "msp"), ordererName(o), "orderer"})
 	}
 	for _, m := range members {
 		id, err := ca.member(o, m.name, m.role, now)
@@ -64,13 +67,16 @@ func (l layout) issue(o Organisation, now time.Time) error {
 			return err
 		}
 	}
-	servers := []struct {
+	type server struct {
 		dir, name string
 		hosts     []string
-	}{
-		{l.orderer(o, "tls"), ordererName(o), serverNames(o.Orderer.Host)},
+	}
+	servers := []server{
 		{l.peer(o, "tls"), peerName(o), serverNames(o.Peer.Host)},
 		{l.chaincode(o, "tls"), chaincodeName(o), serverNames(loopback)},
+	}
+	if o.Orders() {
+		servers = append(servers, server{l.orderer(o, "tls"), ordererName(o), serverNames(o.Orderer.Host)})
 	}
 	for _, s := range servers {
 		id, err := tlsca.server(o, s.name, s.hosts, now)
@@ -117,15 +123,20 @@ const nodeUnits = `NodeOUs:
 
 // mspFiles are the files of an MSP folder; without an identity, of the organisation's public one.
 func mspFiles(dir string, ca, tlsca *authority, id *identity) []entry {
-	files := []entry{
-		{filepath.Join(dir, rootsDir, authorityFile), ca.certificate},
-		{filepath.Join(dir, tlsRootsDir, authorityFile), tlsca.certificate},
-		{filepath.Join(dir, "config.yaml"), []byte(nodeUnits)},
-	}
+	files := publicMSP(dir, ca.certificate, tlsca.certificate)
 	if id != nil {
 		files = append(files, entry{signingCertificate(dir), id.certificate}, entry{signingKey(dir), id.key})
 	}
 	return files
+}
+
+// publicMSP are the files of an organisation's MSP that it shows the others.
+func publicMSP(dir string, ca, tlsca []byte) []entry {
+	return []entry{
+		{filepath.Join(dir, rootsDir, authorityFile), ca},
+		{filepath.Join(dir, tlsRootsDir, authorityFile), tlsca},
+		{filepath.Join(dir, "config.yaml"), []byte(nodeUnits)},
+	}
 }
 
 func tlsFiles(dir string, tlsca *authority, id identity) []entry {

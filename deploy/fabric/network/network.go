@@ -4,7 +4,7 @@
 // orderer and one peer for each organisation, the channel, and the contract as a service beside each peer. Development,
 // tests and drills use it; the folder it makes shows what a real member needs.
 //
-//	n, err := network.Up(ctx, "data/fabric", network.Default(7050), network.Options{Progress: os.Stderr})
+//	n, err := network.Up(ctx, "data-fabric", network.Default(7050), network.Options{Progress: os.Stderr})
 //	…                       // clients connect with n.Profile("notary")
 //	err = n.Down(ctx)
 //
@@ -231,11 +231,15 @@ func (n *Network) adopt() error {
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	text, err = toml.Marshal(n.Consortium)
+	return n.files.record(n.Consortium)
+}
+
+func (l layout) record(c Consortium) error {
+	text, err := toml.Marshal(c)
 	if err != nil {
 		return err
 	}
-	return writeFile(n.files.consortium(), text)
+	return writeFile(l.consortium(), text)
 }
 
 // ErrOtherNetwork is a folder that holds the network of another consortium, or of this one on other endpoints.
@@ -309,16 +313,22 @@ func (n *Network) makeGenesis(ctx context.Context) error {
 	return os.Rename(draft, n.files.genesis())
 }
 
-// processes are all processes of the network, those first that others need.
+// here are the organisations whose processes run from this folder.
+func (n *Network) here() []Organisation { return n.files.here(n.Consortium) }
+
+// processes are all processes that run from this folder, those first that others need.
 func (n *Network) processes() []process {
+	here := n.here()
 	var all []process
-	for _, o := range n.Consortium.Organisations {
-		all = append(all, process{ordererName(o), ordererKind, o})
+	for _, o := range here {
+		if o.Orders() {
+			all = append(all, process{ordererName(o), ordererKind, o})
+		}
 	}
-	for _, o := range n.Consortium.Organisations {
+	for _, o := range here {
 		all = append(all, process{peerName(o), peerKind, o})
 	}
-	for _, o := range n.Consortium.Organisations {
+	for _, o := range here {
 		all = append(all, process{chaincodeName(o), chaincodeKind, o})
 	}
 	return all
@@ -441,9 +451,11 @@ func (n *Network) join(ctx context.Context) error {
 	defer cancel()
 	n.say("joining channel %s · 加入通道", n.Consortium.Channel)
 	err = n.each(ctx, func(ctx context.Context, o Organisation) error {
-		if err := n.ordering(ctx, o); errors.Is(err, errNoChannel) {
-			if err := n.joinOrderer(ctx, o, genesis); err != nil {
-				return n.files.failure(ordererName(o), err)
+		if o.Orders() {
+			if err := n.ordering(ctx, o); errors.Is(err, errNoChannel) {
+				if err := n.joinOrderer(ctx, o, genesis); err != nil {
+					return n.files.failure(ordererName(o), err)
+				}
 			}
 		}
 		if err := n.holdsChannel(ctx, o); err != nil {
@@ -456,14 +468,16 @@ func (n *Network) join(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return n.each(ctx, func(ctx context.Context, o Organisation) error {
-		for _, p := range []process{{ordererName(o), ordererKind, o}, {peerName(o), peerKind, o}} {
-			if err := n.files.until(ctx, p.name, func(ctx context.Context) error { return n.ready(ctx, p) }); err != nil {
-				return err
-			}
+	group, ctx := errgroup.WithContext(ctx)
+	for _, p := range n.processes() {
+		if p.kind == chaincodeKind {
+			continue
 		}
-		return nil
-	})
+		group.Go(func() error {
+			return n.files.until(ctx, p.name, func(ctx context.Context) error { return n.ready(ctx, p) })
+		})
+	}
+	return group.Wait()
 }
 
 // waitUsable waits until clients of every organisation can work.
@@ -523,7 +537,7 @@ func (n *Network) Clean(ctx context.Context) error {
 		return err
 	}
 	// The consortium file goes last: without it, a later Clean would find no network.
-	for _, name := range []string{"organisations", "draft", "channel", "logs", "run", programsFile, "consortium.toml", lockFile} {
+	for _, name := range []string{"organisations", "draft", "channel", "logs", "run", programsFile, definitionFile, "consortium.toml", lockFile} {
 		if err := os.RemoveAll(n.files.join(name)); err != nil {
 			return err
 		}
@@ -627,22 +641,40 @@ func (n *Network) runs(name string) bool {
 // are absolute.
 func (n *Network) Profile(org string) string { return n.files.profile(Organisation{ID: org}) }
 
+// PrintProfiles writes a line for each organisation here, with the path of its connection profile.
+func (n *Network) PrintProfiles(w io.Writer) error {
+	for _, o := range n.here() {
+		if _, err := fmt.Fprintf(w, "%s %s (%s): %s\n", o.ID, o.Title, o.MSP, n.files.profile(o)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // ConfigBlock fetches the configuration block of the channel that is in force, as a serialized common.Block, from the
 // first peer that answers.
 func (n *Network) ConfigBlock(ctx context.Context) ([]byte, error) {
+	var errs []error
+	for _, o := range n.here() {
+		block, err := n.configBlock(ctx, o)
+		if err == nil {
+			return block, nil
+		}
+		errs = append(errs, fmt.Errorf("%s: %w", peerName(o), err))
+	}
+	return nil, errors.Join(errs...)
+}
+
+// configBlock fetches the configuration block in force from an organisation's own peer.
+func (n *Network) configBlock(ctx context.Context, o Organisation) ([]byte, error) {
 	dir, err := os.MkdirTemp("", "config-block")
 	if err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(dir)
 	path := filepath.Join(dir, "config.block")
-	var errs []error
-	for _, o := range n.Consortium.Organisations {
-		_, err := n.peerTool(ctx, o, adminUser, "channel", "fetch", "config", path, "--channelID", n.Consortium.Channel)
-		if err == nil {
-			return os.ReadFile(path)
-		}
-		errs = append(errs, fmt.Errorf("%s: %w", peerName(o), err))
+	if _, err := n.peerTool(ctx, o, adminUser, "channel", "fetch", "config", path, "--channelID", n.Consortium.Channel); err != nil {
+		return nil, err
 	}
-	return nil, errors.Join(errs...)
+	return os.ReadFile(path)
 }

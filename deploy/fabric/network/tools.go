@@ -62,6 +62,14 @@ func (n *Network) ordererFlags(o Organisation) []string {
 	return []string{"--orderer", ordererAddress(o), "--tls", "--cafile", n.files.tlsRoot(o)}
 }
 
+// ordererOf is the organisation whose orderer another uses: its own, if it has one.
+func (n *Network) ordererOf(o Organisation) Organisation {
+	if o.Orders() {
+		return o
+	}
+	return n.Consortium.Orderers()[0]
+}
+
 func peerAddress(o Organisation) string {
 	return net.JoinHostPort(o.Peer.Host, fmt.Sprint(o.Peer.Port))
 }
