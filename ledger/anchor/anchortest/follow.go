@@ -42,8 +42,7 @@ func (b *Bookmark) Store(text []byte) error {
 	return nil
 }
 
-// follow runs a follower until stop is called.
-func follow(t *testing.T, d Driver, bookmark anchor.Bookmark) (f *anchor.Follower, stop func()) {
+func newFollower(t *testing.T, d Driver, bookmark anchor.Bookmark) *anchor.Follower {
 	t.Helper()
 	source, ok := d.Ledger.(anchor.EventSource)
 	if !ok {
@@ -53,6 +52,12 @@ func follow(t *testing.T, d Driver, bookmark anchor.Bookmark) (f *anchor.Followe
 	if err != nil {
 		t.Fatal(err)
 	}
+	return f
+}
+
+// run runs a follower until stop is called.
+func run(t *testing.T, f *anchor.Follower) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { f.Run(ctx) })
@@ -61,7 +66,7 @@ func follow(t *testing.T, d Driver, bookmark anchor.Bookmark) (f *anchor.Followe
 		running.Wait()
 	}
 	t.Cleanup(stop)
-	return f, stop
+	return stop
 }
 
 // eventually waits for what a follower will see.
@@ -85,7 +90,8 @@ func testFollower(t *testing.T, d Driver) {
 	}
 	mustAnchor(t, d, log, 0, 1)
 	bookmark := new(Bookmark)
-	f, stop := follow(t, d, bookmark)
+	f := newFollower(t, d, bookmark)
+	stop := run(t, f)
 	eventually(t, f, at(1))
 	mustAnchor(t, d, log, 1, 2)
 	eventually(t, f, at(2))
@@ -93,10 +99,11 @@ func testFollower(t *testing.T, d Driver) {
 	before := f.Status()
 	mustAnchor(t, d, log, 2, 3)
 
-	f, _ = follow(t, d, bookmark)
+	f = newFollower(t, d, bookmark)
 	if got := f.Status(); got.Block != before.Block || got.Heads[log.Origin] != before.Heads[log.Origin] {
 		t.Errorf("after a restart: %+v, want %+v", got, before)
 	}
+	run(t, f)
 	eventually(t, f, at(3))
 	if got := f.Status().Heads[log.Origin]; got.Root != log.Root(t, 3) || got.Block <= before.Block {
 		t.Errorf("the last head is %+v", got)
@@ -113,7 +120,8 @@ func testFork(t *testing.T, d Driver) {
 	log := registered(t, d, 5)
 	origin := log.Latest().Origin
 	mustAnchor(t, d, log.Tree(), 0, 5)
-	f, _ := follow(t, d, nil)
+	f := newFollower(t, d, nil)
+	run(t, f)
 	w, err := anchor.NewWorker(anchor.Options{Log: log.Fork(4, 1), Ledger: d.Ledger, Interval: 10 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
