@@ -20,6 +20,8 @@ import (
 
 const configFile = "cunzheng.toml"
 
+const maxTokenLifetime = 24 * time.Hour
+
 // Config is the node's configuration file, DATA/cunzheng.toml. Every field but Origin and Number has a default that
 // works; an unknown key is an error, so that a misspelt one never passes in silence.
 type Config struct {
@@ -150,7 +152,7 @@ func (c Config) validate() error {
 		return errors.New("upload.max_file_bytes must be positive")
 	case c.Anchor.Interval <= 0 || c.Anchor.Threshold == 0:
 		return errors.New("anchor.interval and anchor.threshold must be positive")
-	case c.Tokens.Lifetime <= 0 || time.Duration(c.Tokens.Lifetime) > 24*time.Hour:
+	case c.Tokens.Lifetime <= 0 || time.Duration(c.Tokens.Lifetime) > maxTokenLifetime:
 		return errors.New("tokens.lifetime must lie between 1s and 24h")
 	}
 	return nil

@@ -20,9 +20,9 @@ var roles = []keystore.Role{keystore.RoleLog, keystore.RoleReceipt, keystore.Rol
 func keysCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "keys",
-		Short: "List and rotate the platform's own keys 平台密钥",
+		Short: "List, rotate and revoke the platform's own keys 平台密钥",
 	}
-	cmd.AddCommand(keysListCommand(), keysRotateCommand())
+	cmd.AddCommand(keysListCommand(), keysRotateCommand(), keysRevokeCommand())
 	return cmd
 }
 

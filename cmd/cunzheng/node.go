@@ -211,7 +211,7 @@ func (n *node) alarm(err error) { n.logger.Error("alarm", "error", err) }
 // Run serves until ctx ends, then finishes what is under way and anchors what is left.
 func (n *node) Run(ctx context.Context, l net.Listener, publicURL string) error {
 	server, err := api.New(api.Options{
-		Evidence: n.notary, Registry: n.notary, Log: publicLog{n.log}, Tokens: tokenKeys{n.keys},
+		Evidence: n.notary, Registry: n.notary, Log: publicLog{n.log}, Tokens: tokenKeys{n.keys, n.notary},
 		Issuer: publicURL, Audiences: []string{n.config.Origin}, Lifetime: time.Duration(n.config.Tokens.Lifetime),
 		Limits: api.Limits{FileBody: n.config.Upload.MaxFileBytes},
 		Ready:  n.ready, Version: version,
@@ -342,7 +342,10 @@ func (p publicLog) found(data []byte, err error) ([]byte, error) {
 
 // tokenKeys hands the platform's token keys to the server. A token's signature leaves only after both SM2
 // implementations have accepted it.
-type tokenKeys struct{ keys *keystore.Store }
+type tokenKeys struct {
+	keys   *keystore.Store
+	notary *notary.Service
+}
 
 func (t tokenKeys) TokenSigner() (token.Signer, error) {
 	signer, err := t.keys.Signer(keystore.RoleToken)
@@ -360,10 +363,18 @@ type verifiedSigner struct {
 
 func (v verifiedSigner) KeyID() string { return v.id }
 
-func (t tokenKeys) TokenKeys() []token.PublicKey {
+// TokenKeys returns the keys whose tokens are taken.
+func (t tokenKeys) TokenKeys() []token.PublicKey { return t.at(time.Now()) }
+
+// at leaves out the keys that were revoked, and those that were replaced so long ago that none of their tokens can be
+// good any more.
+func (t tokenKeys) at(now time.Time) []token.PublicKey {
 	var keys []token.PublicKey
 	for _, k := range t.keys.Keys(keystore.RoleToken) {
-		keys = append(keys, token.PublicKey{ID: k.ID, Key: k.Key})
+		expired := !k.Retired.IsZero() && now.Sub(k.Retired) > maxTokenLifetime
+		if !expired && t.notary.PlatformRevocation(k.Key.Fingerprint()) == nil {
+			keys = append(keys, token.PublicKey{ID: k.ID, Key: k.Key})
+		}
 	}
 	return keys
 }
