@@ -89,11 +89,8 @@ func (s *Service) assemble(by Actor, f found, o BundleOptions) (*evidence.Bundle
 
 // proof returns the smallest anchored checkpoint that covers an entry with what proves it, or nil.
 func (s *Service) proof(index uint64) (*evidence.Proof, error) {
-	size, block, err := s.log.Anchor(index + 1)
-	if errors.Is(err, ledger.ErrNotFound) {
-		return nil, nil
-	}
-	if err != nil {
+	size, kind, block, err := s.anchorOf(index)
+	if err != nil || block == nil {
 		return nil, err
 	}
 	head, err := s.log.CheckpointAt(size)
@@ -104,13 +101,39 @@ func (s *Service) proof(index uint64) (*evidence.Proof, error) {
 	if err != nil {
 		return nil, err
 	}
+	return evidence.NewProof(s.config.Origin, index, head.Note, inclusion, kind, block), nil
+}
+
+// anchorOf returns the smallest anchored size that covers an entry, with the ledger's proof; nil while there is none. A
+// proof by the ledger in use goes before one by an earlier ledger.
+func (s *Service) anchorOf(index uint64) (size uint64, kind string, block []byte, err error) {
+	for from := max(index+1, s.config.AnchoredSince); s.config.AnchoredSince > 0; from = size + 1 {
+		size, kind, block, err = s.anchorFrom(from)
+		if err != nil || block == nil || kind == s.config.AnchoredOn {
+			break
+		}
+	}
+	if err == nil && block == nil {
+		return s.anchorFrom(index + 1)
+	}
+	return size, kind, block, err
+}
+
+func (s *Service) anchorFrom(minSize uint64) (size uint64, kind string, block []byte, err error) {
+	size, block, err = s.log.Anchor(minSize)
+	if errors.Is(err, ledger.ErrNotFound) {
+		return 0, "", nil, nil
+	}
+	if err != nil {
+		return 0, "", nil, err
+	}
 	var proof struct {
 		Kind string `json:"kind"`
 	}
 	if err := json.Unmarshal(block, &proof); err != nil {
-		return nil, fmt.Errorf("anchor of size %d: %w", size, err)
+		return 0, "", nil, fmt.Errorf("anchor of size %d: %w", size, err)
 	}
-	return evidence.NewProof(s.config.Origin, index, head.Note, inclusion, proof.Kind, block), nil
+	return size, proof.Kind, block, nil
 }
 
 // original opens the stored original of a deposit and compares what the vault says about it with the statement.

@@ -45,6 +45,7 @@ type node struct {
 
 	wrapLog func(*ledger.Log) notary.Log // for tests that make it fail
 	alarms  *[]error
+	reserve int64 // of the vault
 
 	logger     *slog.Logger
 	registerer prometheus.Registerer
@@ -96,7 +97,7 @@ func bareNode(dir string, keys *keystore.Store) *node {
 		clock:  &testClock{now: time.Now().UTC().Truncate(time.Millisecond)},
 		config: notary.Config{
 			Origin: testOrigin, Number: testFormat, Office: "厦门测试公证处", Organisation: "xm-notary", Password: cheap,
-			Ledger: &notary.Ledger{Kind: evidence.LedgerEmbedded, Name: "test-chain", Operators: []string{"厦门测试公证处"}},
+			Ledgers: []notary.Ledger{{Kind: evidence.LedgerEmbedded, Name: "test-chain", Operators: []string{"厦门测试公证处"}}},
 		},
 		wrapLog: func(l *ledger.Log) notary.Log { return l },
 		alarms:  new([]error),
@@ -159,7 +160,7 @@ func (n *node) open(t testing.TB) error {
 	if n.log, err = ledger.Open(filepath.Join(n.dir, "log"), n.logOptions(t)); err != nil {
 		t.Fatal(err)
 	}
-	n.vault, err = vault.Open(t.Context(), "file://"+filepath.Join(n.dir, "originals"), filepath.Join(n.dir, "intents"), n.keys, vault.Options{})
+	n.vault, err = vault.Open(t.Context(), "file://"+filepath.Join(n.dir, "originals"), filepath.Join(n.dir, "intents"), n.keys, vault.Options{Reserve: n.reserve})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -317,7 +318,7 @@ func (n *node) wantClean(t testing.TB) {
 	if err != nil {
 		t.Errorf("fsck: %v", err)
 	}
-	if left, err := filepath.Glob(filepath.Join(n.dir, "intents", "*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(n.dir, "intents", "*.intent")); err != nil || len(left) > 0 {
 		t.Errorf("unfinished: %q, %v", left, err)
 	}
 }

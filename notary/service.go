@@ -62,16 +62,23 @@ type Config struct {
 	MaxUploads  int          // files taken at the same time; each needs up to 4 MiB, with S3 up to 40; default 32
 	Password    PasswordCost // zero: the default
 
-	// Ledger describes the ledger the log is anchored on, for trust files; its keys come from the keystore (role
-	// ledger). Nil: none.
-	Ledger *Ledger
+	// Ledgers describe, for trust files, the ledgers on which the log has been anchored. The keys of an embedded one come
+	// from the keystore (role ledger).
+	Ledgers []Ledger
+
+	// AnchoredOn is the kind of ledger on which the log is anchored now, and AnchoredSince the greatest size that had been
+	// anchored when that began. Bundles prefer its proofs to those of an earlier ledger.
+	AnchoredOn    string
+	AnchoredSince uint64
 }
 
-// Ledger describes an embedded ledger for trust files.
+// Ledger describes a ledger for trust files.
 type Ledger struct {
-	Kind      string // evidence.LedgerEmbedded
-	Name      string
+	Kind      string // evidence.LedgerEmbedded or evidence.LedgerFabric
+	Name      string // of the chain or channel
 	Operators []string
+	Chaincode string   // Fabric: name of the contract
+	Configs   [][]byte // Fabric: config blocks of the channel that are to be trusted
 }
 
 const (

@@ -17,10 +17,14 @@ func (s *Service) Trust() (*evidence.Trust, error) {
 		}},
 		Ledgers: []evidence.TrustLedger{},
 	}
-	if l := s.config.Ledger; l != nil {
-		t.Ledgers = append(t.Ledgers, evidence.TrustLedger{
-			Kind: l.Kind, Name: l.Name, Operators: l.Operators, Keys: s.trustKeys(keystore.RoleLedger),
-		})
+	for _, l := range s.config.Ledgers {
+		trusted := evidence.TrustLedger{
+			Kind: l.Kind, Name: l.Name, Operators: l.Operators, Chaincode: l.Chaincode, Configs: l.Configs, Keys: []evidence.TrustKey{},
+		}
+		if l.Kind == evidence.LedgerEmbedded {
+			trusted.Keys = s.trustKeys(keystore.RoleLedger)
+		}
+		t.Ledgers = append(t.Ledgers, trusted)
 	}
 	if err := t.Validate(); err != nil {
 		return nil, internal(err)

@@ -13,9 +13,11 @@ import (
 	"time"
 
 	"github.com/pelletier/go-toml/v2"
+	"github.com/spf13/pflag"
 
 	"cunzheng/evidence"
 	"cunzheng/keystore"
+	"cunzheng/ledger/blockproof"
 )
 
 const configFile = "cunzheng.toml"
@@ -34,6 +36,7 @@ type Config struct {
 	Vault        VaultConfig        `toml:"vault" comment:"Where encrypted originals are kept.\n加密原件的存放位置。"`
 	Upload       UploadConfig       `toml:"upload" comment:"Limits of one upload.\n单次上传限制。"`
 	Anchor       AnchorConfig       `toml:"anchor" comment:"When the log's head is anchored on the ledger.\n日志头上链的时机。"`
+	Ledger       LedgerConfig       `toml:"ledger" comment:"The ledger on which the log is anchored.\n上链目标。"`
 	Tokens       TokenConfig        `toml:"tokens" comment:"Access tokens.\n访问令牌。"`
 }
 
@@ -72,6 +75,17 @@ type AnchorConfig struct {
 	Threshold uint64   `toml:"threshold" comment:"Anchor at once when this many entries wait."`
 }
 
+// LedgerConfig names the ledger.
+type LedgerConfig struct {
+	Kind         string `toml:"kind" comment:"embedded: this organisation's own chain. fabric: a channel that several organisations share."`
+	Profile      string `toml:"profile" comment:"Fabric: this organisation's connection profile; a relative path starts at this folder."`
+	Channel      string `toml:"channel" comment:"Fabric: name of the channel."`
+	Chaincode    string `toml:"chaincode" comment:"Fabric: name of the contract on the channel."`
+	Organisation string `toml:"organisation" comment:"Fabric: this organisation by its name in the profile; empty: the profile's client."`
+	User         string `toml:"user" comment:"Fabric: the identity by its name in the profile; empty: User1."`
+	Genesis      string `toml:"genesis" comment:"Fabric: file with a config block of the channel, received from the consortium; empty: the first start trusts its peer and keeps the block."`
+}
+
 // TokenConfig sets access tokens.
 type TokenConfig struct {
 	Lifetime Duration `toml:"lifetime" comment:"How long an access token is valid."`
@@ -98,6 +112,7 @@ func defaultConfig() Config {
 		Listen: "127.0.0.1:8080",
 		Upload: UploadConfig{MaxFileBytes: 64 << 30},
 		Anchor: AnchorConfig{Interval: Duration(10 * time.Second), Threshold: 10_000},
+		Ledger: LedgerConfig{Kind: blockproof.KindEmbedded, Channel: "cunzheng", Chaincode: "cunzheng"},
 		Tokens: TokenConfig{Lifetime: Duration(15 * time.Minute)},
 	}
 }
@@ -152,6 +167,10 @@ func (c Config) validate() error {
 		return errors.New("upload.max_file_bytes must be positive")
 	case c.Anchor.Interval <= 0 || c.Anchor.Threshold == 0:
 		return errors.New("anchor.interval and anchor.threshold must be positive")
+	case c.Ledger.Kind != blockproof.KindEmbedded && c.Ledger.Kind != blockproof.KindFabric:
+		return fmt.Errorf("ledger.kind %q: want embedded or fabric", c.Ledger.Kind)
+	case c.Ledger.Channel == "" || c.Ledger.Chaincode == "":
+		return errors.New("ledger.channel and ledger.chaincode must not be empty")
 	case c.Tokens.Lifetime <= 0 || time.Duration(c.Tokens.Lifetime) > maxTokenLifetime:
 		return errors.New("tokens.lifetime must lie between 1s and 24h")
 	}
@@ -212,4 +231,29 @@ func within(dir, path string) string {
 		return path
 	}
 	return filepath.Join(dir, path)
+}
+
+// addLedgerFlags lets the command line choose the ledger over what config says when it is applied.
+func addLedgerFlags(flags *pflag.FlagSet) (apply func(*Config) error) {
+	var kind, profile, genesis string
+	flags.StringVar(&kind, "ledger", "", "embedded or fabric; default from the configuration, at first embedded 上链目标")
+	flags.StringVar(&profile, "fabric-profile", "", "connection profile of this organisation on the Fabric network 连接配置")
+	flags.StringVar(&genesis, "fabric-genesis", "", "config block of the channel to trust, as the consortium published it 通道配置块")
+	return func(c *Config) (err error) {
+		if kind != "" {
+			c.Ledger.Kind = kind
+		}
+		// On the command line a path starts where the command was given; in the file, at the node's folder.
+		if profile != "" {
+			if c.Ledger.Profile, err = filepath.Abs(profile); err != nil {
+				return err
+			}
+		}
+		if genesis != "" {
+			if c.Ledger.Genesis, err = filepath.Abs(genesis); err != nil {
+				return err
+			}
+		}
+		return c.validate()
+	}
 }

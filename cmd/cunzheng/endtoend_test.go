@@ -44,10 +44,10 @@ type testNode struct {
 	server *server
 }
 
-func newTestNode(t *testing.T) *testNode {
+func newTestNode(t *testing.T, initFlags ...string) *testNode {
 	n := &testNode{t: t, bin: commands(t), dir: t.TempDir()}
 	n.env = []string{"PATH=" + n.bin, "HOME=" + n.dir, "XDG_CONFIG_HOME=" + n.dir + "/config", "LANG=C"}
-	n.run("cunzheng", "init", "--data", "node")
+	n.run("cunzheng", append([]string{"init", "--data", "node"}, initFlags...)...)
 	t.Cleanup(func() {
 		if n.server != nil {
 			n.server.stop(syscall.SIGKILL)

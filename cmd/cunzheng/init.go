@@ -18,6 +18,7 @@ import (
 	"cunzheng/keystore"
 	"cunzheng/ledger"
 	"cunzheng/ledger/anchor/embedded"
+	"cunzheng/ledger/blockproof"
 	"cunzheng/notary"
 )
 
@@ -40,6 +41,7 @@ var administrators = []struct {
 func initCommand() *cobra.Command {
 	config := defaultConfig()
 	var dir string
+	var ledger func(*Config) error
 	cmd := &cobra.Command{
 		Use:   "init --data DIR",
 		Short: "Make a node: keys, log, ledger, administrators 初始化节点",
@@ -53,6 +55,9 @@ than the data. The number's parts and the origin can never change: set them for 
 			if config.Origin == "" {
 				config.Origin = officeOrigin(config.Number)
 			}
+			if err := ledger(&config); err != nil {
+				return usageError{err}
+			}
 			return initialise(cmd.Context(), dir, config, cmd.OutOrStdout())
 		},
 	}
@@ -65,6 +70,7 @@ than the data. The number's parts and the origin can never change: set them for 
 	flags.StringVar(&config.Organisation.ID, "organisation", "notary-office", "identifier of the operating organisation")
 	flags.StringVar(&config.Organisation.Name, "organisation-name", "示范公证处 (demonstration)", "its name 机构名称")
 	flags.StringVar(&config.Listen, "listen", config.Listen, "address to listen on")
+	ledger = addLedgerFlags(flags)
 	flags.StringVar(&config.Vault.URL, "vault", "", "store of originals, as in s3://bucket?endpoint=…; default a folder of the node")
 	return cmd
 }
@@ -136,14 +142,14 @@ func initStores(dir string, config Config, keys *keystore.Store) error {
 	if err != nil {
 		return err
 	}
+	if err := ledger.Create(filepath.Join(dir, logDir), logOptions); err != nil || config.Ledger.Kind != blockproof.KindEmbedded {
+		return err
+	}
 	chainOptions, err := chainOptions(config, keys)
 	if err != nil {
 		return err
 	}
-	return errors.Join(
-		ledger.Create(filepath.Join(dir, logDir), logOptions),
-		embedded.Create(filepath.Join(dir, chainDir), chainOptions),
-	)
+	return embedded.Create(filepath.Join(dir, chainDir), chainOptions)
 }
 
 // initRegistry opens the new node and makes its first entries: the organisation, its administrators and the account of

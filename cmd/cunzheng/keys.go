@@ -136,7 +136,7 @@ func (n *node) rotate(ctx context.Context, role keystore.Role) (keystore.PublicK
 	if err := n.worker.Flush(ctx); err != nil {
 		return keystore.PublicKey{}, withHint(fmt.Errorf("the log's head must be anchored before its key is replaced: %w", err), "try again when the ledger answers")
 	}
-	head, err := n.chain.Latest(ctx, n.config.Origin)
+	head, err := n.ledger.Latest(ctx, n.config.Origin)
 	if err != nil {
 		return keystore.PublicKey{}, err
 	}

@@ -21,11 +21,10 @@ import (
 	"cunzheng/crypto/sm2"
 	"cunzheng/crypto/sm3"
 	"cunzheng/crypto/sm4"
-	"cunzheng/evidence"
 	"cunzheng/keystore"
 	"cunzheng/ledger"
 	"cunzheng/ledger/anchor"
-	"cunzheng/ledger/anchor/embedded"
+	"cunzheng/ledger/blockproof"
 	"cunzheng/ledger/checkpoint"
 	"cunzheng/ledger/tlog"
 	"cunzheng/notary"
@@ -51,21 +50,30 @@ type node struct {
 	metrics   *prometheus.Registry
 	keys      *keystore.Store
 	log       *ledger.Log
-	chain     *embedded.Ledger
+	ledger    anchor.Ledger
+	channel   *blockproof.FabricConfig // of the Fabric channel, as pinned; nil on the embedded ledger
+	era       era
+	follower  *anchor.Follower // nil on the embedded ledger
 	vault     *vault.Vault
 	originals *storeHealth
 	notary    *notary.Service
 	worker    *anchor.Worker
 }
 
-// openNode opens the node in dir and checks that its log continues what the ledger has anchored.
-func openNode(ctx context.Context, dir string, logger *slog.Logger) (_ *node, err error) {
+// openNode opens the node in dir and checks that its log continues what the ledger has anchored. The settings of the
+// command line change its configuration.
+func openNode(ctx context.Context, dir string, logger *slog.Logger, settings ...func(*Config) error) (_ *node, err error) {
 	if err := selfTest(); err != nil {
 		return nil, err
 	}
 	config, err := loadConfig(dir)
 	if err != nil {
 		return nil, err
+	}
+	for _, change := range settings {
+		if err := change(&config); err != nil {
+			return nil, usageError{err}
+		}
 	}
 	keys, err := openKeystore(dir, config)
 	if err != nil {
@@ -81,16 +89,19 @@ func openNode(ctx context.Context, dir string, logger *slog.Logger) (_ *node, er
 	if err := n.openLog(); err != nil {
 		return nil, err
 	}
-	if err := n.openChain(ctx); err != nil {
+	if err := n.openLedger(ctx); err != nil {
 		return nil, err
 	}
 	if err := n.openNotary(ctx); err != nil {
 		return nil, err
 	}
+	if err := n.follow(); err != nil {
+		return nil, err
+	}
 	n.worker, err = anchor.NewWorker(anchor.Options{
-		Log: n.log, Ledger: n.chain, Keys: logKeys(keys),
+		Log: eraLog{n.log, n.era.Kind}, Ledger: n.ledger, Keys: logKeys(keys),
 		Interval: time.Duration(config.Anchor.Interval), Threshold: config.Anchor.Threshold,
-		Alarm: n.alarm, Logger: logger, Registerer: n.metrics,
+		Alarm: n.contradicted, Logger: logger, Registerer: n.metrics,
 	})
 	return n, err
 }
@@ -145,38 +156,6 @@ func (n *node) openLog() error {
 	return err
 }
 
-// chainOptions are what the embedded ledger needs to be opened or checked.
-func chainOptions(config Config, keys *keystore.Store) (embedded.Options, error) {
-	signer, err := keys.Signer(keystore.RoleLedger)
-	if err != nil {
-		return embedded.Options{}, err
-	}
-	o := embedded.Options{Name: config.chainName(), Org: config.Organisation.ID, Signer: sm2.Verified(signer)}
-	for _, k := range keys.Keys(keystore.RoleLedger) {
-		o.Keys = append(o.Keys, k.Key)
-	}
-	return o, nil
-}
-
-// openChain opens the embedded ledger and refuses a log that is not the one it has anchored.
-func (n *node) openChain(ctx context.Context) error {
-	o, err := chainOptions(n.config, n.keys)
-	if err != nil {
-		return err
-	}
-	o.Logger = n.logger
-	if n.chain, err = embedded.Open(filepath.Join(n.dir, chainDir), o); err != nil {
-		return err
-	}
-	_, err = anchor.Compare(ctx, n.log, n.chain)
-	var contradiction *anchor.Contradiction
-	if errors.As(err, &contradiction) {
-		return withHint(fmt.Errorf("this log is not the one the ledger has anchored, and must not grow: %w", err),
-			"was an old backup restored? restore the newest one; both heads are in the error: keep them")
-	}
-	return nil // a ledger that does not answer delays anchoring and stops nothing
-}
-
 // logKeys is the history of the log's key, as the ledger learns it.
 func logKeys(keys *keystore.Store) []anchor.LogKey {
 	var history []anchor.LogKey
@@ -198,7 +177,7 @@ func (n *node) openNotary(ctx context.Context) error {
 		Config: notary.Config{
 			Origin: n.config.Origin, Number: n.config.numberFormat(), Office: n.config.Organisation.Name,
 			Organisation: n.config.Organisation.ID, MaxFileSize: n.config.Upload.MaxFileBytes,
-			Ledger: &notary.Ledger{Kind: evidence.LedgerEmbedded, Name: n.config.chainName(), Operators: []string{n.config.Organisation.ID}},
+			Ledgers: n.trustLedgers(), AnchoredOn: n.era.Kind, AnchoredSince: n.era.Since,
 		},
 		Logger: n.logger, Registerer: n.metrics, Alarm: n.alarm,
 	})
@@ -210,13 +189,21 @@ func (n *node) alarm(err error) { n.logger.Error("alarm", "error", err) }
 
 // Run serves until ctx ends, then finishes what is under way and anchors what is left.
 func (n *node) Run(ctx context.Context, l net.Listener, publicURL string) error {
-	server, err := api.New(api.Options{
-		Evidence: n.notary, Registry: n.notary, Log: publicLog{n.log}, Tokens: tokenKeys{n.keys, n.notary},
+	member, err := n.join(publicURL)
+	if err != nil {
+		return err
+	}
+	o := api.Options{
+		Evidence: n.notary, Registry: n.notary, Log: publicLog{n.log}, Tokens: tokenKeys{n.keys, n.notary}, Proofs: n.notary,
 		Issuer: publicURL, Audiences: []string{n.config.Origin}, Lifetime: time.Duration(n.config.Tokens.Lifetime),
 		Limits: api.Limits{FileBody: n.config.Upload.MaxFileBytes},
 		Ready:  n.ready, Version: version,
 		Logger: n.logger, Registerer: n.metrics, Gatherer: n.metrics,
-	})
+	}
+	if member != nil {
+		o.Consortium = member
+	}
+	server, err := api.New(o)
 	if err != nil {
 		return err
 	}
@@ -227,6 +214,12 @@ func (n *node) Run(ctx context.Context, l net.Listener, publicURL string) error 
 		return server.Run(running, l)
 	})
 	group.Go(func() error { return n.anchorUntil(workers) })
+	if n.follower != nil {
+		group.Go(func() error { n.follower.Run(workers); return nil })
+	}
+	if member != nil {
+		group.Go(func() error { member.run(workers); return nil })
+	}
 	return group.Wait()
 }
 
@@ -303,8 +296,8 @@ func (n *node) Close() error {
 	if n.vault != nil {
 		errs = append(errs, n.vault.Close())
 	}
-	if n.chain != nil {
-		errs = append(errs, n.chain.Close())
+	if n.ledger != nil {
+		errs = append(errs, n.ledger.Close())
 	}
 	if n.log != nil {
 		errs = append(errs, n.log.Close())

@@ -15,24 +15,26 @@ import (
 
 func serveCommand() *cobra.Command {
 	var dir, listen, logFormat, logLevel string
+	var ledger func(*Config) error
 	cmd := &cobra.Command{
 		Use:   "serve --data DIR",
 		Short: "Run the node 启动服务",
 		Long: `Run the node until it is interrupted. Requests under way are finished, and what was acknowledged is durable before
 the acknowledgement is sent, so stopping it in any way loses nothing.
 
-Settings are in DIR/` + configFile + `; --listen wins over them.`,
+Settings are in DIR/` + configFile + `; --listen and --ledger win over them.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger, err := newLogger(cmd.ErrOrStderr(), logFormat, logLevel)
 			if err != nil {
 				return usageError{err}
 			}
-			return serve(cmd.Context(), dir, listen, logger, cmd.OutOrStdout())
+			return serve(cmd.Context(), dir, listen, ledger, logger, cmd.OutOrStdout())
 		},
 	}
 	addDataFlag(cmd, &dir)
 	cmd.Flags().StringVar(&listen, "listen", "", "address to listen on; default from the configuration")
+	ledger = addLedgerFlags(cmd.Flags())
 	cmd.Flags().StringVar(&logFormat, "log-format", "text", "text or json")
 	cmd.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
 	suggest(cmd, "log-format", logFormats)
@@ -64,11 +66,11 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 }
 
 // serve opens the node in dir, serves it until ctx ends, and closes it.
-func serve(ctx context.Context, dir, listen string, logger *slog.Logger, out io.Writer) (err error) {
+func serve(ctx context.Context, dir, listen string, ledger func(*Config) error, logger *slog.Logger, out io.Writer) (err error) {
 	if err := noCoreDumps(); err != nil {
 		logger.Warn("core dumps could not be switched off; one would hold keys", "error", err)
 	}
-	n, err := openNode(ctx, dir, logger)
+	n, err := openNode(ctx, dir, logger, ledger)
 	if err != nil {
 		return err
 	}
@@ -88,7 +90,7 @@ func serve(ctx context.Context, dir, listen string, logger *slog.Logger, out io.
 		publicURL = "http://" + l.Addr().String()
 	}
 	fmt.Fprintf(out, "cunzheng %s: %s serves %s with %d entries\n", version, n.config.Organisation.Name, publicURL, n.log.Latest().Size)
-	fmt.Fprintf(out, "ledger: embedded, one organisation's own chain; a consortium is needed to prove anything against its operator\n")
+	fmt.Fprintln(out, ledgerLine(n.ledger.Describe()))
 	fmt.Fprintf(out, "try, in another terminal: cunzheng deposit FILE --server %s\n", publicURL)
 	return n.Run(ctx, l, publicURL)
 }
