@@ -32,8 +32,11 @@ func (l *Log) AppendAll(ctx context.Context, entries []Entry) ([]Appended, error
 		return nil, err
 	}
 	defer release()
-	if err := l.ready(len(entries)); err != nil || len(entries) == 0 {
+	if err := l.Ready(); err != nil || len(entries) == 0 {
 		return nil, err
+	}
+	if len(entries) > l.options.Queue {
+		return nil, fmt.Errorf("%w: %d entries at once, the queue holds %d", ErrTooLarge, len(entries), l.options.Queue)
 	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, fmt.Errorf("ledger: nothing was appended: %w", err)
@@ -57,16 +60,15 @@ func (l *Log) AppendAll(ctx context.Context, entries []Entry) ([]Appended, error
 	return appended, nil
 }
 
-// ready reports whether the log takes that many entries at once.
-func (l *Log) ready(entries int) error {
+// Ready returns nil if Append takes entries now, however many are waiting, and
+// otherwise ErrClosed, or an error that wraps ErrHalted or ErrFull. It may be
+// called often.
+func (l *Log) Ready() error {
 	if l.closing.Load() {
 		return ErrClosed
 	}
 	if err := l.Halted(); err != nil {
 		return err
-	}
-	if entries > l.options.Queue {
-		return fmt.Errorf("%w: %d entries at once, the queue holds %d", ErrTooLarge, entries, l.options.Queue)
 	}
 	return l.space.check()
 }

@@ -349,12 +349,23 @@ func TestDiskFull(t *testing.T) {
 	if _, err := l.Append(context.Background(), testEntry(2, 64)); !errors.Is(err, ErrFull) {
 		t.Errorf("got %v, want ErrFull", err)
 	}
+	if err := l.Ready(); !errors.Is(err, ErrFull) {
+		t.Errorf("Ready: %v, want ErrFull", err)
+	}
 	if _, err := l.Entry(0); err != nil {
 		t.Error(err)
 	}
 	disk.free.Store(1 << 30)
 	time.Sleep(2 * spaceInterval)
+	if err := l.Ready(); err != nil {
+		t.Error(err)
+	}
 	if a := mustAppend(t, l, testEntry(2, 64)); a.Index != 1 {
 		t.Errorf("%+v", a)
+	}
+	cause := errors.New("the disk is gone")
+	l.stop(cause)
+	if err := l.Ready(); !errors.Is(err, ErrHalted) || !errors.Is(err, cause) {
+		t.Errorf("Ready: %v, want ErrHalted", err)
 	}
 }

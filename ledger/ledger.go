@@ -75,6 +75,16 @@ var (
 	ErrHalted = errors.New("ledger: halted")
 )
 
+// OriginError means that the log in a folder has another name than Options.Origin.
+type OriginError struct {
+	Log  string // name of the log, as Create was told
+	Want string
+}
+
+func (e *OriginError) Error() string {
+	return fmt.Sprintf("ledger: the log is named %.300q, not %.300q", e.Log, e.Want)
+}
+
 // A Term finds an entry again. All values of one kind have the same length, 1
 // to 255 bytes; rows of a kind are kept in order of value, then index.
 type Term struct {

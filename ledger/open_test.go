@@ -79,6 +79,12 @@ func TestCreateAndOpen(t *testing.T) {
 			t.Errorf("%s: not created", name)
 		}
 	}
+	renamed := o
+	renamed.Origin = "other.example"
+	var name *OriginError
+	if err := second(Open(dir, renamed)); !errors.As(err, &name) || name.Log != testOrigin || name.Want != "other.example" {
+		t.Errorf("under another name: %v", err)
+	}
 	closeLog(t, openLog(t, dir, o))
 }
 

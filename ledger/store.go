@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"strings"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -223,8 +224,12 @@ func checkMeta(r reader, origin string) error {
 	if err != nil {
 		return err
 	}
-	if want := formatLine + "\n" + origin; string(meta) != want {
-		return fmt.Errorf("ledger: the log is %.300q, want %.300q", meta, want)
+	format, named, _ := strings.Cut(string(meta), "\n")
+	if format != formatLine {
+		return fmt.Errorf("ledger: the log has the format %.300q, want %q", format, formatLine)
+	}
+	if named != origin {
+		return &OriginError{Log: named, Want: origin}
 	}
 	return nil
 }
