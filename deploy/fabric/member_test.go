@@ -126,6 +126,7 @@ func TestMemberJoins(t *testing.T) {
 	if status := command(t, "status", "--dir", j.newcomer); status.code != exitOK || strings.Count(status.stdout, "archive  ") != 2 {
 		t.Errorf("status of the newcomer: %+v", status)
 	}
+	j.mustStartAlone(n)
 }
 
 // agree goes through the steps of the four, and through what must not work.
@@ -229,5 +230,22 @@ func (j *joining) mustCount(n *network.Network, genesis []byte, pinned *blockpro
 		if err := ledger.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// mustStartAlone: nobody's start waits for the processes of one that is elsewhere.
+func (j *joining) mustStartAlone(n *network.Network) {
+	t := j.t
+	t.Helper()
+	if err := n.Down(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"peer.health", "peer.court"} {
+		if err := j.network.Start(t.Context(), name); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if up := command(t, "up", "--dir", j.dir); up.code != exitOK {
+		t.Errorf("up of the four without the fifth: %+v", up)
 	}
 }

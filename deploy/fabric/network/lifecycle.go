@@ -233,8 +233,8 @@ func (n *Network) answers(ctx context.Context, o Organisation) error {
 	return err
 }
 
-// endorsers asks a peer who can endorse, as clients do, and says whether it names every organisation. That is so when
-// the peers have found each other and told each other what they have installed.
+// endorsers asks a peer who can endorse, as clients do, and says whether it names every organisation here, and a majority
+// of all. That is so when the peers have found each other and told each other what they have installed.
 func (n *Network) endorsers(ctx context.Context, o Organisation) error {
 	msp := n.files.user(o, clientUser)
 	output, err := n.tool(ctx, nil, "discover",
@@ -257,10 +257,13 @@ func (n *Network) endorsers(ctx context.Context, o Organisation) error {
 			}
 		}
 	}
-	for _, other := range n.Consortium.Organisations {
+	for _, other := range n.here() {
 		if !named[other.MSP] {
 			return fmt.Errorf("%s does not see the peer of %s yet", peerName(o), other.ID)
 		}
+	}
+	if all := len(n.Consortium.Organisations); len(named) < Majority(all) {
+		return fmt.Errorf("%s sees peers of %d organisations, %d of %d are needed", peerName(o), len(named), Majority(all), all)
 	}
 	return nil
 }
