@@ -219,7 +219,7 @@ func TestOrganisationsShare(t *testing.T) {
 		fmt.Fprint(c, e.head(t, "a.bin", "Content-Length: 10\r\n\r\nhel"))
 		open = append(open, c)
 		eventually(t, "the upload begins", func() bool {
-			begun, err := filepath.Glob(filepath.Join(e.dir, "intents", "*"))
+			begun, err := filepath.Glob(filepath.Join(e.dir, "intents", "*.intent"))
 			return err == nil && len(begun) == i+1
 		})
 	}
@@ -395,7 +395,7 @@ func TestHardStop(t *testing.T) {
 	c := e.dial(t)
 	fmt.Fprint(c, e.head(t, "a.bin", "Content-Length: 10\r\n\r\nhel"))
 	eventually(t, "the upload begins", func() bool {
-		begun, err := filepath.Glob(filepath.Join(e.dir, "intents", "*"))
+		begun, err := filepath.Glob(filepath.Join(e.dir, "intents", "*.intent"))
 		return err == nil && len(begun) > 0
 	})
 	e.stop()

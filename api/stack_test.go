@@ -189,7 +189,7 @@ func (s *stack) wantClean(t testing.TB) {
 	if err := s.log.Fsck(t.Context(), func(d ledger.Difference) { t.Errorf("fsck: %v", d) }); err != nil {
 		t.Errorf("fsck: %v", err)
 	}
-	if left, err := filepath.Glob(filepath.Join(s.dir, "intents", "*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(filepath.Join(s.dir, "intents", "*.intent")); err != nil || len(left) > 0 {
 		t.Errorf("unfinished uploads: %q, %v", left, err)
 	}
 }

@@ -74,6 +74,11 @@ func (s *Service) first(d *draft) (index uint64, found bool, err error) {
 
 // storeFile puts the bytes into the vault and then the statement into the log.
 func (s *Service) storeFile(ctx context.Context, draft *draft, d FileDeposit, content io.Reader) (*Deposit, error) {
+	if d.ExpectSize != nil {
+		if err := s.vault.Room(*d.ExpectSize); err != nil {
+			return nil, contentError(err, s.config.MaxFileSize)
+		}
+	}
 	if err := s.number(draft); err != nil { // asks the clock, before the bytes are taken
 		return nil, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -232,6 +233,26 @@ func TestStoreIsDown(t *testing.T) {
 	}
 	d := n.mustDepositFile(t, depositor, notary.FileDeposit{Name: "a"}, "x")
 	n.wantPassed(t, depositor, d.Number, notary.BundleOptions{WithContent: true})
+	n.wantClean(t)
+}
+
+// TestFullStore: whoever announces a file that does not fit is told before sending it, and digests go on.
+func TestFullStore(t *testing.T) {
+	n := newNode(t, func(n *node) { n.reserve = 1 << 62 })
+	size := int64(5)
+	for _, expect := range []*int64{nil, &size} {
+		read := false
+		content := readerFunc(func([]byte) (int, error) { read = true; return 0, io.EOF })
+		_, err := n.DepositFile(t.Context(), depositor, notary.FileDeposit{Name: "a", ExpectSize: expect}, content)
+		wantCode(t, err, notary.CodeStoreFull)
+		if read {
+			t.Error("the bytes were read")
+		}
+	}
+	n.mustDepositDigest(t, depositor, notary.DigestDeposit{SM3: digestOf("x")})
+	if n.originals(t) != 0 {
+		t.Error("something is left")
+	}
 	n.wantClean(t)
 }
 

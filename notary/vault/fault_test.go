@@ -142,7 +142,7 @@ func TestFullDisk(t *testing.T) {
 			t.Error(err)
 		}
 	})
-	v, err := Open(t.Context(), "file://"+dir+"/objects", dir+"/intents", fixedKey{}, Options{})
+	v, err := Open(t.Context(), "file://"+dir+"/objects", dir+"/intents", fixedKey{}, Options{Reserve: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -153,7 +153,7 @@ func TestFullDisk(t *testing.T) {
 	if left, err := filepath.Glob(dir + "/*/*/*"); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q, %v", left, err)
 	}
-	if left, err := filepath.Glob(dir + "/intents/*"); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(dir + "/intents/*" + intentSuffix); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %q, %v", left, err)
 	}
 	if _, err := v.Put(t.Context(), "small", io.LimitReader(zeros{}, 1<<20), 0); err != nil {

@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
@@ -38,11 +39,14 @@ func openS3(ctx context.Context, u *url.URL) (*blob.Bucket, *s3Store, error) {
 	parameters := u.Query()
 	prefix := parameters.Get("prefix")
 	parameters.Del("prefix") // the driver does not know it; blob.OpenBucket would take it, and hide the client
+	if endpoint, err := url.Parse(parameters.Get("endpoint")); err != nil || endpoint.User != nil {
+		return nil, nil, errors.New("vault: bucket URL: the endpoint must be a URL without credentials")
+	}
 	driverURL := *u
 	driverURL.RawQuery = parameters.Encode()
 	plain, err := new(s3blob.URLOpener).OpenBucketURL(ctx, &driverURL)
 	if err != nil {
-		return nil, nil, fmt.Errorf("vault: %w", err)
+		return nil, nil, fmt.Errorf("vault: bucket URL: %s", withoutValues(err.Error(), parameters))
 	}
 	var client *s3.Client
 	if !plain.As(&client) {
@@ -65,6 +69,18 @@ func openS3(ctx context.Context, u *url.URL) (*blob.Bucket, *s3Store, error) {
 		bucket = blob.PrefixedBucket(bucket, prefix)
 	}
 	return bucket, &s3Store{client: client, bucket: u.Host, prefix: prefix}, nil
+}
+
+// withoutValues takes the values of parameters out of a message. Their names and the rest tell what is wrong.
+func withoutValues(message string, parameters url.Values) string {
+	for _, values := range parameters {
+		for _, value := range values {
+			if value != "" {
+				message = strings.ReplaceAll(message, value, "…")
+			}
+		}
+	}
+	return message
 }
 
 // errNoCredentials means that none of the usual places has credentials.

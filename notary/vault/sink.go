@@ -20,7 +20,8 @@ type sink struct {
 	written, writeback int64 // bytes handed to the file, bytes the kernel was asked to write to the disk
 }
 
-// writebackStep is how much of a local file waits in memory before the kernel is asked to write it to the disk.
+// writebackStep is how much of a local file waits in memory before the kernel is asked to write it to the disk, and how
+// often it is asked whether the disk has room.
 const writebackStep = 4 << 20
 
 func (v *Vault) create(ctx context.Context, id string, limit int64) (*sink, error) {
@@ -54,9 +55,12 @@ func (v *Vault) create(ctx context.Context, id string, limit int64) (*sink, erro
 func (s *sink) Write(p []byte) (int, error) {
 	n, err := s.w.Write(p)
 	s.written += int64(n)
-	if pending := s.written - s.writeback; s.file != nil && pending >= writebackStep {
+	if pending := s.written - s.writeback; s.folder != nil && pending >= writebackStep {
 		startWriteback(s.file, s.writeback, pending)
 		s.writeback = s.written
+		if err == nil {
+			err = s.folder.space.check(0)
+		}
 	}
 	return n, classify(err)
 }

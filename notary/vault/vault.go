@@ -59,6 +59,7 @@ var (
 	ErrUnavailable = errors.New("vault: the store cannot be reached")
 	ErrDenied      = errors.New("vault: the store refuses the credentials")
 	ErrNoBucket    = errors.New("vault: the bucket or folder does not exist")
+	ErrFolderGone  = errors.New("vault: the folder of originals is not the one used before")
 	ErrCorrupt     = errors.New("vault: the object is not what was stored under this id")
 )
 
@@ -87,7 +88,8 @@ type Object struct {
 
 // Options are settings with usable zero values.
 type Options struct {
-	Logger *slog.Logger // default: discards
+	Logger  *slog.Logger // default: discards
+	Reserve int64        // bytes that uploads leave free on the disk of a local folder; default 1 GiB
 }
 
 // Vault is safe for concurrent use.
@@ -100,30 +102,34 @@ type Vault struct {
 	logger  *slog.Logger
 }
 
-// Open opens the store at bucketURL. It creates a local folder that is missing but does not contact a remote store, so
-// that a node starts while its store is down; see [Vault.Check].
+// Open opens the store at bucketURL. It does not contact a remote store, so that a node starts while its store is down;
+// see [Vault.Check]. A local folder is created if it never had an object, and otherwise ErrFolderGone.
 //
 // A bucketURL is "file:///folder", or "s3://bucket" with the parameters of gocloud.dev/blob/s3blob: region, endpoint,
 // use_path_style=true (or s3ForcePathStyle), profile and so on, and prefix for all names. Credentials come from where all AWS tools look:
 // AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the shared files, or the machine's role. They don't belong into the URL.
 //
-// intentDir is a local folder for the intent files; it is created if missing.
+// intentDir is a local folder for the intent files and for the mark that the folder was used; it is created if missing.
 func Open(ctx context.Context, bucketURL, intentDir string, wrap Wrapper, o Options) (*Vault, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	v := &Vault{wrap: wrap, logger: o.Logger}
+	var err error
+	if v.intents, err = openIntents(intentDir); err != nil {
+		return nil, err
+	}
+	// The URL is in none of the errors: people do put credentials there, and in the wrong place.
 	u, err := url.Parse(bucketURL)
 	if err != nil {
-		return nil, fmt.Errorf("vault: bucket URL: %w", err)
+		return nil, errors.New("vault: the bucket URL is not a URL")
 	}
 	switch u.Scheme {
 	case fileblob.Scheme:
 		if u.RawQuery != "" || u.User != nil || (u.Host != "" && u.Host != "localhost") || !filepath.IsAbs(u.Path) {
-			return nil, fmt.Errorf("vault: bucket URL %q: want file:// and an absolute path, no parameters", u.Redacted())
+			return nil, errors.New("vault: bucket URL: want file:// and an absolute path, no parameters")
 		}
-		v.folder, err = openFolder(u.Path)
-		if err != nil {
+		if v.folder, err = openFolder(u.Path, filepath.Join(intentDir, usedMark), o.Reserve); err != nil {
 			return nil, err
 		}
 		v.bucket = v.folder.bucket
@@ -135,13 +141,13 @@ func Open(ctx context.Context, bucketURL, intentDir string, wrap Wrapper, o Opti
 			return nil, err
 		}
 	default:
-		return nil, fmt.Errorf("vault: bucket URL %q: want file:// or s3://", u.Redacted())
-	}
-	if v.intents, err = openIntents(intentDir); err != nil {
-		return nil, errors.Join(err, v.bucket.Close())
+		return nil, errors.New("vault: bucket URL: want file:// or s3://")
 	}
 	return v, nil
 }
+
+// usedMark is the name of the file that says that there were objects in the local folder.
+const usedMark = "originals-used"
 
 // Close releases the store. Streams that are open fail.
 func (v *Vault) Close() error { return v.bucket.Close() }
