@@ -99,7 +99,7 @@ func (f *fsck) run(ctx context.Context, originals, reindex bool) (size uint64, e
 		}
 	}
 	if err := ledger.Fsck(ctx, path, o, func(d ledger.Difference) { f.report(d.Kind, d.Key, d.Detail) }); err != nil {
-		return 0, err
+		return 0, explainOrigin(f.dir, err)
 	}
 	if err := f.chain(ctx, config, keys); err != nil {
 		return 0, err

@@ -162,7 +162,7 @@ func initRegistry(ctx context.Context, dir string) (passwords map[string]string,
 	defer func() { err = errors.Join(err, n.Close()) }()
 	office := n.config.Organisation
 	first := notary.Actor{Organisation: office.ID, Account: "platform", Roles: []notary.Role{notary.RoleSystemAdmin, notary.RoleSecurityAdmin}}
-	if err := n.notary.RegisterOrganisation(ctx, first, evidence.Organisation{ID: office.ID, Name: office.Name}); err != nil {
+	if err := n.notary.RegisterOrganisation(ctx, first, evidence.Organisation{ID: office.ID, Name: office.Name, Region: n.config.Number.Region}); err != nil {
 		return nil, machineCredentials{}, err
 	}
 	passwords = make(map[string]string)

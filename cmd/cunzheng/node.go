@@ -89,6 +89,9 @@ func openNode(ctx context.Context, dir string, logger *slog.Logger, settings ...
 	if err := n.openLog(); err != nil {
 		return nil, err
 	}
+	if err := n.checkIdentity(); err != nil {
+		return nil, err
+	}
 	if err := n.openLedger(ctx); err != nil {
 		return nil, err
 	}
@@ -153,7 +156,7 @@ func (n *node) openLog() error {
 	if errors.Is(err, ledger.ErrCorrupt) {
 		return withHint(err, "run: cunzheng fsck --data "+n.dir)
 	}
-	return err
+	return explainOrigin(n.dir, err)
 }
 
 // logKeys is the history of the log's key, as the ledger learns it.
