@@ -1,6 +1,7 @@
 package api
 
 import (
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -38,11 +39,6 @@ func (s *Server) getEvidence(c echo.Context) error {
 // searchParameters are the filters of a search. They combine: a record must fit all that are given.
 var searchParameters = []string{"number", "sm3", "sha256", "depositor", "from", "to", "case", "correlation", "order", "cursor", "limit"}
 
-const (
-	defaultPage = 50
-	maxPage     = 500
-)
-
 // searchEvidence answers with one page of the records that fit the filters and that the caller may see.
 func (s *Server) searchEvidence(c echo.Context) error {
 	query, err := parseSearch(c.QueryParams())
@@ -59,7 +55,7 @@ func (s *Server) searchEvidence(c echo.Context) error {
 func parseSearch(q url.Values) (notary.Query, error) {
 	query := notary.Query{
 		Number: q.Get("number"), Depositor: q.Get("depositor"), Case: q.Get("case"), Correlation: q.Get("correlation"),
-		Cursor: q.Get("cursor"), Limit: defaultPage,
+		Cursor: q.Get("cursor"), Limit: notary.DefaultPage,
 	}
 	var err error
 	if query.SM3, err = digestParameter(q, "sm3"); err != nil {
@@ -82,8 +78,8 @@ func parseSearch(q url.Values) (notary.Query, error) {
 		return notary.Query{}, badParameter("order", "order 须为 oldest 或 newest。", "order must be oldest or newest.")
 	}
 	if value := q.Get("limit"); value != "" {
-		if query.Limit, err = strconv.Atoi(value); err != nil || query.Limit < 1 || query.Limit > maxPage {
-			return notary.Query{}, badParameter("limit", "limit 须为 1 至 500。", "limit must be 1 to 500.")
+		if query.Limit, err = strconv.Atoi(value); err != nil || query.Limit < 1 || query.Limit > notary.MaxPage {
+			return notary.Query{}, badParameter("limit", fmt.Sprintf("limit 须为 1 至 %d。", notary.MaxPage), fmt.Sprintf("limit must be 1 to %d.", notary.MaxPage))
 		}
 	}
 	return query, nil

@@ -54,7 +54,7 @@ func FuzzHeaders(f *testing.F) {
 	f.Fuzz(func(t *testing.T, digest, byteRange, key, language, name string) {
 		h := http.Header{"Content-Digest": {digest}, "Idempotency-Key": {key}}
 		_, _ = expectedDigests(h)
-		if k, err := idempotencyKey(h); err == nil && (k == "" || len(k) > maxIdempotencyKey) {
+		if k, err := idempotencyKey(h); err == nil && (k == "" || len(k) > notary.MaxIdempotencyKey) {
 			t.Fatalf("key %q", k)
 		}
 		for _, size := range []int64{0, 1, 1000} {
@@ -78,7 +78,7 @@ func FuzzSearch(f *testing.F) {
 		if checkQuery(u, searchParameters) != nil {
 			return
 		}
-		if q, err := parseSearch(u.Query()); err == nil && (q.Limit < 1 || q.Limit > maxPage) {
+		if q, err := parseSearch(u.Query()); err == nil && (q.Limit < 1 || q.Limit > notary.MaxPage) {
 			t.Fatalf("%+v", q)
 		}
 	})

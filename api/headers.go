@@ -62,10 +62,7 @@ func mediaType(r *http.Request, want ...string) (map[string]string, error) {
 	return parameters, nil
 }
 
-// maxIdempotencyKey bounds the header in bytes.
-const maxIdempotencyKey = 255
-
-// idempotencyKey reads the Idempotency-Key header: printable ASCII, with or without the quotes of the IETF draft.
+// idempotencyKey reads the Idempotency-Key header, with or without the quotes of the IETF draft.
 func idempotencyKey(h http.Header) (string, error) {
 	value := h.Get("Idempotency-Key")
 	if unquoted, ok := strings.CutPrefix(value, `"`); ok {
@@ -77,7 +74,7 @@ func idempotencyKey(h http.Header) (string, error) {
 	if value == "" && len(h["Idempotency-Key"]) == 0 {
 		return "", nil
 	}
-	if value == "" || len(value) > maxIdempotencyKey || strings.ContainsFunc(value, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' }) {
+	if strings.Contains(value, `"`) || !notary.ValidIdempotencyKey(value) {
 		return "", badIdempotencyKey()
 	}
 	return value, nil
@@ -85,8 +82,8 @@ func idempotencyKey(h http.Header) (string, error) {
 
 func badIdempotencyKey() error {
 	return &failure{code: codeHeader, field: "Idempotency-Key",
-		zh: "Idempotency-Key 须为 1 至 255 个可见 ASCII 字符。",
-		en: "Idempotency-Key must be 1 to 255 visible ASCII characters."}
+		zh: fmt.Sprintf("Idempotency-Key 须为 1 至 %d 个可见 ASCII 字符。", notary.MaxIdempotencyKey),
+		en: fmt.Sprintf("Idempotency-Key must be 1 to %d visible ASCII characters.", notary.MaxIdempotencyKey)}
 }
 
 // digests are the values a client expects the content to have; zero where it named none.

@@ -1,8 +1,10 @@
 package notary
 
 import (
+	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 
 	"cunzheng/evidence"
@@ -26,15 +28,17 @@ type metadata struct {
 	idempotencyKey  string
 }
 
-const maxIdempotencyKey = 255 // bytes
+// MaxIdempotencyKey is the greatest length of an idempotency key, in bytes.
+const MaxIdempotencyKey = 255
 
 // draft makes a statement that is complete but for number, time and content, and checks what can be checked by now.
 func (s *Service) draft(by Actor, t evidence.Type, m metadata) (*draft, error) {
 	if err := by.demand(actDeposit); err != nil {
 		return nil, err
 	}
-	if err := checkIdempotencyKey(m.idempotencyKey); err != nil {
-		return nil, err
+	if m.idempotencyKey != "" && !ValidIdempotencyKey(m.idempotencyKey) {
+		return nil, refuse(CodeIdempotencyInvalid, fmt.Sprintf("幂等键应为不超过 %d 个可见 ASCII 字符。", MaxIdempotencyKey),
+			fmt.Sprintf("An idempotency key has up to %d visible ASCII characters.", MaxIdempotencyKey)).at("idempotencyKey")
 	}
 	disclosures, err := disclose(m)
 	if err != nil {
@@ -80,16 +84,10 @@ func emptyToNil(s []string) []string {
 	return s
 }
 
-func checkIdempotencyKey(key string) error {
-	ok := len(key) <= maxIdempotencyKey
-	for i := 0; i < len(key) && ok; i++ {
-		ok = key[i] > 0x20 && key[i] < 0x7f
-	}
-	if !ok {
-		return refuse(CodeIdempotencyInvalid, "幂等键应为不超过 255 个可见 ASCII 字符。",
-			"An idempotency key has up to 255 visible ASCII characters.").at("idempotencyKey")
-	}
-	return nil
+// ValidIdempotencyKey reports whether key can be an idempotency key: 1 to MaxIdempotencyKey visible ASCII characters.
+func ValidIdempotencyKey(key string) bool {
+	invisible := func(r rune) bool { return r <= ' ' || r > '~' }
+	return key != "" && len(key) <= MaxIdempotencyKey && !strings.ContainsFunc(key, invisible)
 }
 
 // disclose opens one commitment for each personal field. The file name is one of them.

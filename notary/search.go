@@ -1,21 +1,18 @@
 package notary
 
 import (
+	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
 	"fmt"
 
-	"cunzheng/crypto/sm3"
 	"cunzheng/evidence"
 	"cunzheng/ledger"
 )
 
-const (
-	defaultPage = 50
-	// scanPerPage bounds the entries that one page looks at.
-	scanPerPage = 2000
-)
+// scanPerPage bounds the entries that one page looks at.
+const scanPerPage = 2000
 
 // Search returns one page of the evidence that fits the query and that the actor may see: in the order of the log, or
 // the other way round; with From or To and no narrower filter in the order of receipt, which is nearly the same.
@@ -34,52 +31,57 @@ func (s *Service) search(ctx context.Context, by Actor, q Query) (*Page, error) 
 		}
 		q.Depositor = by.Organisation
 	}
-	if q.Limit == 0 {
-		q.Limit = defaultPage
-	}
+	q.Limit = cmp.Or(q.Limit, DefaultPage)
 	if q.Limit < 0 || q.Limit > MaxPage {
 		return nil, refuse(CodeQueryInvalid, fmt.Sprintf("limit 应为 1 至 %d。", MaxPage), fmt.Sprintf("limit must be 1 to %d.", MaxPage)).at("limit")
 	}
 	rows := q.rows()
 	var err error
-	if rows.After, err = q.position(rows); err != nil {
+	if rows.After, err = s.position(by, &q, len(rows.From)); err != nil {
 		return nil, err
 	}
-	page := new(Page)
-	for scanned := 0; ; {
+	page, last, err := s.scan(ctx, &q, rows)
+	if err == nil && last != nil {
+		page.Next, err = s.cursor(by, &q, last)
+	}
+	return page, err
+}
+
+// scan fills a page from the rows. If there may be more it also returns the last row that it has looked at.
+func (s *Service) scan(ctx context.Context, q *Query, rows ledger.Query) (page *Page, last *ledger.Hit, _ error) {
+	page = new(Page)
+	for scanned := 0; scanned < scanPerPage; {
 		if err := ctx.Err(); err != nil {
-			return nil, context.Cause(ctx)
+			return nil, nil, context.Cause(ctx)
 		}
 		rows.Limit = min(q.Limit-len(page.Items)+1, scanPerPage-scanned)
 		hits, more, err := s.log.Find(rows)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		for i := range hits {
 			rows.After = &hits[i]
 			statement, err := s.statement(hits[i].Index)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
-			if q.fits(statement) {
-				page.Items = append(page.Items, Item{Index: hits[i].Index, Statement: statement})
+			if !q.fits(statement) {
+				continue
 			}
+			page.Items = append(page.Items, Item{Index: hits[i].Index, Statement: statement})
 			if len(page.Items) == q.Limit {
 				if more || i+1 < len(hits) {
-					page.Next = q.cursor(rows.After)
+					last = rows.After
 				}
-				return page, nil
+				return page, last, nil
 			}
 		}
-		scanned += len(hits)
 		if !more {
-			return page, nil
+			return page, nil, nil
 		}
-		if scanned >= scanPerPage {
-			page.Next = q.cursor(rows.After)
-			return page, nil
-		}
+		scanned += len(hits)
 	}
+	return page, rows.After, nil
 }
 
 // rows returns the index rows that hold all that fits, by the narrowest of the filters.
@@ -141,29 +143,42 @@ func (q *Query) fits(s *evidence.Statement) bool {
 	return true
 }
 
-// A cursor is the place of the last row that was looked at: 4 bytes that name the query, the index, the value. It gives
-// nobody anything that the query does not.
-func (q *Query) cursor(last *ledger.Hit) string {
-	name := q.name()
-	b := binary.BigEndian.AppendUint64(name[:4:4], last.Index)
-	return base64.RawURLEncoding.EncodeToString(append(b, last.Value...))
+// A cursor is the place of the last row that was looked at: its index and value. That row may be another organisation's,
+// so the cursor is sealed: it tells nobody where the row is and when it came, and goes on only in the same account's same
+// query.
+func (s *Service) cursor(by Actor, q *Query, last *ledger.Hit) (string, error) {
+	sealed, err := s.keys.Wrap(append(binary.BigEndian.AppendUint64(nil, last.Index), last.Value...), q.context(by))
+	if err != nil {
+		return "", err
+	}
+	return base64.RawURLEncoding.EncodeToString(sealed), nil
 }
 
-// name tells queries apart: a cursor goes on only in its own.
-func (q *Query) name() [32]byte {
-	return sm3.Sum(fmt.Appendf(nil, "%q %v %v %q %q %q %d %d %v", q.Number, q.SM3, q.SHA256, q.Depositor, q.Case, q.Correlation,
-		q.From.UnixNano(), q.To.UnixNano(), q.NewestFirst))
+// context binds a cursor.
+func (q *Query) context(by Actor) []byte {
+	return fmt.Appendf(nil, "cunzheng/cursor/v1\x00%q %q %q %v %v %q %q %q %d %d %v", by.Organisation, by.Account,
+		q.Number, q.SM3, q.SHA256, q.Depositor, q.Case, q.Correlation, q.From.UnixNano(), q.To.UnixNano(), q.NewestFirst)
 }
 
-// position reads the cursor.
-func (q *Query) position(rows ledger.Query) (*ledger.Hit, error) {
+// position reads the query's cursor. Values of its rows have size bytes.
+func (s *Service) position(by Actor, q *Query, size int) (*ledger.Hit, error) {
 	if q.Cursor == "" {
 		return nil, nil
 	}
-	b, err := base64.RawURLEncoding.Strict().DecodeString(q.Cursor)
-	name := q.name()
-	if err != nil || len(b) != 4+8+len(rows.From) || string(b[:4]) != string(name[:4]) {
-		return nil, refuse(CodeCursorInvalid, "游标无效，或属于另一查询。", "The cursor is not valid, or belongs to another query.").at("cursor")
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(q.Cursor)
+	if err != nil {
+		return nil, badCursor(err)
 	}
-	return &ledger.Hit{Index: binary.BigEndian.Uint64(b[4:]), Value: b[12:]}, nil
+	b, err := s.keys.Unwrap(sealed, q.context(by))
+	if err != nil {
+		return nil, badCursor(err)
+	}
+	if len(b) != 8+size {
+		return nil, badCursor(fmt.Errorf("%d bytes", len(b)))
+	}
+	return &ledger.Hit{Index: binary.BigEndian.Uint64(b), Value: b[8:]}, nil
+}
+
+func badCursor(err error) error {
+	return refuse(CodeCursorInvalid, "游标无效，或属于另一查询。", "The cursor is not valid, or belongs to another query.").at("cursor").because(err)
 }

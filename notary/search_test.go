@@ -1,11 +1,15 @@
 package notary_test
 
 import (
+	"bytes"
+	"encoding/base64"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"testing"
 	"time"
 
+	"cunzheng/evidence"
 	"cunzheng/notary"
 )
 
@@ -115,6 +119,10 @@ func TestSearch(t *testing.T) {
 		}
 		_, err = n.Search(t.Context(), officer, notary.Query{Case: "case-1", Cursor: page.Next})
 		wantCode(t, err, notary.CodeCursorInvalid)
+		other := officer
+		other.Account = "another"
+		_, err = n.Search(t.Context(), other, notary.Query{Limit: 5, Cursor: page.Next})
+		wantCode(t, err, notary.CodeCursorInvalid)
 		// A cursor of somebody who sees everything goes on in the query of who sees less, or not at all.
 		_, err = n.Search(t.Context(), depositor, notary.Query{Limit: 5, Cursor: page.Next})
 		wantCode(t, err, notary.CodeCursorInvalid)
@@ -142,5 +150,45 @@ func TestSearchIsBounded(t *testing.T) {
 	}
 	if got := n.all(t, depositor, q); !slices.Equal(got, []string{needle}) {
 		t.Errorf("got %q", got)
+	}
+}
+
+// TestCursorTellsNothing: the row where a page ends may be another organisation's. The cursor gives away neither its place
+// in the log nor its time, and cannot be changed.
+func TestCursorTellsNothing(t *testing.T) {
+	n := newNode(t)
+	n.clock.add(time.Hour)
+	from := n.clock.Now()
+	for _, r := range n.DepositDigests(t.Context(), actor("org-b", notary.RoleDepositor), sequence("hay", 3000)) {
+		if r.Err != nil {
+			t.Fatal(r.Err)
+		}
+	}
+	page, err := n.Search(t.Context(), depositor, notary.Query{From: from})
+	if err != nil || page.Next == "" {
+		t.Fatalf("%+v, %v", page, err)
+	}
+	cursor, err := base64.RawURLEncoding.DecodeString(page.Next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := binary.BigEndian.AppendUint64(nil, uint64(evidence.InstantOf(from)))
+	for first := range n.log.Latest().Size {
+		if bytes.Contains(cursor, binary.BigEndian.AppendUint64(nil, first)) {
+			t.Errorf("the cursor tells of entry %d", first)
+		}
+	}
+	if bytes.Contains(cursor, at[:6]) {
+		t.Error("the cursor tells a time")
+	}
+	again, err := n.Search(t.Context(), depositor, notary.Query{From: from})
+	if err != nil || again.Next == page.Next || len(again.Next) != len(page.Next) {
+		t.Errorf("cursors %q and %q, %v", page.Next, again.Next, err)
+	}
+	for i := range cursor {
+		cursor[i] ^= 1
+		_, err := n.Search(t.Context(), depositor, notary.Query{From: from, Cursor: base64.RawURLEncoding.EncodeToString(cursor)})
+		wantCode(t, err, notary.CodeCursorInvalid)
+		cursor[i] ^= 1
 	}
 }

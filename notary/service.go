@@ -128,29 +128,8 @@ func New(ctx context.Context, d Deps) (*Service, error) {
 }
 
 func build(d Deps) (*Service, error) {
-	if err := d.Number.Validate(); err != nil {
-		return nil, fmt.Errorf("notary: number format: %w", err)
-	}
-	if d.Origin == "" || d.Dir == "" || d.Log == nil || d.Vault == nil || d.Keys == nil {
-		return nil, errors.New("notary: origin, folder, log, vault and keys are needed")
-	}
-	if d.Clock == nil {
-		d.Clock = time.Now
-	}
-	if d.Logger == nil {
-		d.Logger = slog.New(slog.DiscardHandler)
-	}
-	if d.Alarm == nil {
-		d.Alarm = func(error) {}
-	}
-	if d.Organisation == "" {
-		d.Organisation = "platform"
-	}
-	if d.MaxFileSize <= 0 {
-		d.MaxFileSize = defaultMaxFileSize
-	}
-	if d.MaxUploads <= 0 {
-		d.MaxUploads = defaultMaxUploads
+	if err := d.complete(); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(d.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("notary: %w", err)
@@ -177,6 +156,35 @@ func build(d Deps) (*Service, error) {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
+}
+
+// complete checks what is needed and fills in the defaults.
+func (d *Deps) complete() error {
+	if err := d.Number.Validate(); err != nil {
+		return fmt.Errorf("notary: number format: %w", err)
+	}
+	if d.Origin == "" || d.Dir == "" || d.Log == nil || d.Vault == nil || d.Keys == nil {
+		return errors.New("notary: origin, folder, log, vault and keys are needed")
+	}
+	if d.Clock == nil {
+		d.Clock = time.Now
+	}
+	if d.Logger == nil {
+		d.Logger = slog.New(slog.DiscardHandler)
+	}
+	if d.Alarm == nil {
+		d.Alarm = func(error) {}
+	}
+	if d.Organisation == "" {
+		d.Organisation = "platform"
+	}
+	if d.MaxFileSize <= 0 {
+		d.MaxFileSize = defaultMaxFileSize
+	}
+	if d.MaxUploads <= 0 {
+		d.MaxUploads = defaultMaxUploads
+	}
+	return nil
 }
 
 func (s *Service) start(ctx context.Context) error {

@@ -95,11 +95,14 @@ type Query struct {
 
 	NewestFirst bool
 	Cursor      string // Next of the page before
-	Limit       int    // at most; 0 means 50; no more than MaxPage
+	Limit       int    // at most; 0 means DefaultPage; no more than MaxPage
 }
 
-// MaxPage is the greatest Query.Limit.
-const MaxPage = 500
+// The Query.Limit that 0 means, and the greatest.
+const (
+	DefaultPage = 50
+	MaxPage     = 500
+)
 
 // Page is a part of the answer to a [Query].
 type Page struct {

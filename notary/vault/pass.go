@@ -39,7 +39,6 @@ func pass(ctx context.Context, r io.Reader, limit int64, stream io.WriteCloser) 
 		hash3  = sm3.New()
 		hash2  = sha256.New()
 		free   = make(chan *block, blocksAhead)
-		group  sync.WaitGroup
 	)
 	consumers := []func(p []byte) error{
 		func(p []byte) error { hash3.Write(p); return nil },
@@ -52,29 +51,9 @@ func pass(ctx context.Context, r io.Reader, limit int64, stream io.WriteCloser) 
 	if stream != nil {
 		consumers = append(consumers, func(p []byte) error { _, err := stream.Write(p); return err })
 	}
-	lanes := make([]chan *block, len(consumers))
-	for i, consume := range consumers {
-		lanes[i] = make(chan *block, blocksAhead)
-		group.Go(func() {
-			var failed error
-			for b := range lanes[i] {
-				if failed == nil {
-					if failed = consume(b.bytes[:b.n]); failed != nil {
-						cancel(failed)
-					}
-				}
-				if b.readers.Add(-1) == 0 {
-					free <- b
-				}
-			}
-		})
-	}
-
+	lanes, wait := fanOut(consumers, free, cancel)
 	size, err := distribute(ctx, r, limit, free, lanes)
-	for _, lane := range lanes {
-		close(lane)
-	}
-	group.Wait()
+	wait()
 	close(free)
 	for b := range free {
 		clear(b.bytes[:]) // evidence does not linger
@@ -93,6 +72,35 @@ func pass(ctx context.Context, r io.Reader, limit int64, stream io.WriteCloser) 
 	hash3.Sum(object.SM3[:0])
 	hash2.Sum(object.SHA256[:0])
 	return object, nil
+}
+
+// fanOut starts a goroutine for each consumer, which sees the blocks of its lane in their order until it fails; the others
+// learn of that by fail. The last to see a block frees it. wait closes the lanes and returns when all is seen.
+func fanOut(consumers []func(p []byte) error, free chan<- *block, fail context.CancelCauseFunc) (lanes []chan *block, wait func()) {
+	var group sync.WaitGroup
+	lanes = make([]chan *block, len(consumers))
+	for i, consume := range consumers {
+		lanes[i] = make(chan *block, blocksAhead)
+		group.Go(func() {
+			var failed error
+			for b := range lanes[i] {
+				if failed == nil {
+					if failed = consume(b.bytes[:b.n]); failed != nil {
+						fail(failed)
+					}
+				}
+				if b.readers.Add(-1) == 0 {
+					free <- b
+				}
+			}
+		})
+	}
+	return lanes, func() {
+		for _, lane := range lanes {
+			close(lane)
+		}
+		group.Wait()
+	}
 }
 
 func isSource(err error) bool {

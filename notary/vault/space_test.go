@@ -87,8 +87,10 @@ func TestRoom(t *testing.T) {
 // TestFolderGone: the folder of a node that has had originals is not made anew.
 func TestFolderGone(t *testing.T) {
 	for name, lose := range map[string]func(dir string) error{
-		"removed":     func(dir string) error { return os.RemoveAll(dir + "/objects") },
-		"not mounted": func(dir string) error { return errors.Join(os.Rename(dir+"/objects", dir+"/away"), os.Mkdir(dir+"/objects", 0o700)) },
+		"removed": func(dir string) error { return os.RemoveAll(dir + "/objects") },
+		"not mounted": func(dir string) error {
+			return errors.Join(os.Rename(dir+"/objects", dir+"/away"), os.Mkdir(dir+"/objects", 0o700))
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			dir := t.TempDir()
