@@ -242,16 +242,25 @@ func (n *node) anchorUntil(ctx context.Context) error {
 	return nil
 }
 
-// ready says what the node depends on. Only the log decides whether it is ready: a store or a ledger that is down
-// delays originals or anchors and must not take a node that accepts evidence out of service. Anybody may ask, so the
-// answer gives no details; they are in the log.
+// ready says what the node depends on. Only the log decides whether it is ready, which a nearly full disk stops as well: a
+// store or a ledger that is down delays originals or anchors and must not take a node that accepts evidence out of
+// service. Anybody may ask, so the answer gives no details; they are in the log.
 func (n *node) ready(ctx context.Context) []api.Check {
-	checks := []api.Check{check("log", n.log.Halted() == nil, true, "日志可写入", "the log takes entries", "日志已停止写入", "the log has halted")}
+	checks := []api.Check{logCheck(n.log.Ready())}
 	checks = append(checks, check("originals", n.originals.ok(ctx), false,
 		"原件存储可用", "the store of originals answers", "原件存储不可用：暂只能存摘要", "the store of originals does not answer: only digests can be deposited"))
 	status := n.worker.Status()
 	anchoring := status.LastError == nil && status.Halted == nil
 	return append(checks, check("ledger", anchoring, false, "链可用", "the ledger answers", "上链延迟", "anchoring is delayed"))
+}
+
+// logCheck says whether the log takes entries, by what [ledger.Log.Ready] says.
+func logCheck(err error) api.Check {
+	zh, en := "日志已停止写入", "the log has halted"
+	if errors.Is(err, ledger.ErrFull) {
+		zh, en = "磁盘空间不足，暂停存证；腾出空间后自动恢复", "the disk is nearly full: nothing is taken until there is room, and then at once"
+	}
+	return check("log", err == nil, true, "日志可写入", "the log takes entries", zh, en)
 }
 
 func check(name string, ok, required bool, zhOK, enOK, zhBad, enBad string) api.Check {
