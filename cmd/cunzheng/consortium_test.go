@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -192,6 +195,13 @@ func TestConsortium(t *testing.T) {
 	n.run("cunzheng", "bundle", numbers[0], "-o", "one.zip")
 	n.run("cunzheng", "trust", "export", "-o", "trust.json")
 
+	if rate, seconds := os.Getenv("CUNZHENG_TEST_RATE"), 20; rate != "" {
+		perSecond, err := strconv.Atoi(rate)
+		if err != nil {
+			t.Fatal(err)
+		}
+		latencyOfAnchors(t, c, court, n.origin(), perSecond, seconds)
+	}
 	killsOfTheNode(t, n, numbers)
 	ordererOutage(t, channel, n)
 	n.start()
@@ -231,6 +241,76 @@ func exportAll(t *testing.T, c *client.Client, numbers []string) [][]byte {
 		t.Fatal(err)
 	}
 	return bundles
+}
+
+// latencyOfAnchors deposits digests at a steady rate and logs how long it takes until another organisation's peer shows a
+// head over each. It is a measurement, not a test.
+func latencyOfAnchors(t *testing.T, c *client.Client, court *fabric.Ledger, origin string, perSecond, seconds int) {
+	t.Helper()
+	taken := make(map[uint64]time.Time) // by index
+	var mu sync.Mutex
+	group, ctx := errgroup.WithContext(t.Context())
+	group.SetLimit(64)
+	ticker := time.NewTicker(time.Second / time.Duration(perSecond))
+	defer ticker.Stop()
+	began := time.Now()
+	last := make(chan uint64, 1)
+	go func() {
+		for i := range perSecond * seconds {
+			<-ticker.C
+			group.Go(func() error {
+				sent := time.Now()
+				answer, err := c.DepositDigest(ctx, wire.DigestDeposit{SM3: sm3.Sum([]byte("rate" + numeral(i)))})
+				if err != nil {
+					return err
+				}
+				receipt, err := evidence.ParseReceipt(answer.Receipt)
+				if err != nil {
+					return err
+				}
+				mu.Lock()
+				taken[receipt.Index] = sent
+				mu.Unlock()
+				return nil
+			})
+		}
+		if err := group.Wait(); err != nil {
+			t.Error(err)
+		}
+		mu.Lock()
+		last <- slices.Max(slices.Collect(maps.Keys(taken)))
+		mu.Unlock()
+	}()
+	var waits []time.Duration
+	var anchors int
+	var size, want uint64
+	for want == 0 || size <= want {
+		select {
+		case want = <-last:
+			t.Logf("%d deposits in %v", perSecond*seconds, time.Since(began))
+		default:
+		}
+		head, err := court.Latest(t.Context(), origin)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if head.Size != size {
+			anchors, size = anchors+1, head.Size
+		}
+		now := time.Now()
+		mu.Lock()
+		for index, sent := range taken {
+			if index < size {
+				waits = append(waits, now.Sub(sent))
+				delete(taken, index)
+			}
+		}
+		mu.Unlock()
+		time.Sleep(10 * time.Millisecond)
+	}
+	slices.Sort(waits)
+	t.Logf("deposit to anchored, as another organisation sees it: p50 %v, p99 %v; %d anchors",
+		waits[len(waits)/2], waits[len(waits)*99/100], anchors-1)
 }
 
 // killsOfTheNode kills the node while it anchors: between submit and commit, and at whatever other moment comes. Nothing

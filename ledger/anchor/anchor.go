@@ -96,7 +96,7 @@ func Refusal(refusal *chaincode.Error) error {
 // [ErrRollback] in it.
 type Contradiction struct {
 	Anchored checkpoint.Signed // on the ledger
-	Local    checkpoint.Signed // the log's latest
+	Local    checkpoint.Signed // the log's: that of the anchored size if there is one, otherwise the latest
 	Err      error             // ErrFork or ErrRollback
 }
 

@@ -17,6 +17,9 @@ type Source interface {
 	// ConsistencyProof returns the proof that the tree of size newSize continues the one of size oldSize.
 	ConsistencyProof(oldSize, newSize uint64) ([]tlog.Hash, error)
 
+	// CheckpointAt returns the head of this size, or an error if the log signed none.
+	CheckpointAt(size uint64) (checkpoint.Signed, error)
+
 	// LatestAnchor returns the greatest size for which a proof is stored, and the proof. An error counts as none.
 	LatestAnchor() (size uint64, proof []byte, err error)
 
@@ -67,6 +70,10 @@ func Compare(ctx context.Context, log Source, ledger Ledger) (Comparison, error)
 		return c, fmt.Errorf("anchor: consistency proof from %d to %d: %w", anchored.Size, local.Size, err)
 	}
 	if tlog.VerifyConsistency(c.Consistency, anchored.Size, local.Size, anchored.Root, local.Root) != nil {
+		// A head of the anchored size convinces strangers as well, if there is one.
+		if own, err := log.CheckpointAt(anchored.Size); err == nil {
+			local = own
+		}
 		return c, &Contradiction{Anchored: anchored, Local: local, Err: ErrFork}
 	}
 	return c, nil

@@ -122,7 +122,9 @@ func testFork(t *testing.T, d Driver) {
 	mustAnchor(t, d, log.Tree(), 0, 5)
 	f := newFollower(t, d, nil)
 	run(t, f)
-	w, err := anchor.NewWorker(anchor.Options{Log: log.Fork(4, 1), Ledger: d.Ledger, Interval: 10 * time.Millisecond})
+	fork := log.Fork(4, 1)
+	fork.Append(2) // it has grown past the anchored head, but signed another one of that size
+	w, err := anchor.NewWorker(anchor.Options{Log: fork, Ledger: d.Ledger, Interval: 10 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -19,11 +19,12 @@ type Log struct {
 	t testing.TB
 
 	mu       sync.Mutex
-	tree     *chaincodetest.Log // under mu
-	head     checkpoint.Signed  // under mu
-	anchors  map[uint64][]byte  // under mu; proofs by size
-	greatest uint64             // under mu; greatest size in anchors
-	putErr   error              // under mu
+	tree     *chaincodetest.Log           // under mu
+	head     checkpoint.Signed            // under mu
+	heads    map[uint64]checkpoint.Signed // under mu; those it signed, by size
+	anchors  map[uint64][]byte            // under mu; proofs by size
+	greatest uint64                       // under mu; greatest size in anchors
+	putErr   error                        // under mu
 }
 
 var _ anchor.Source = (*Log)(nil)
@@ -42,7 +43,7 @@ func (l *Log) Append(n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.tree.Append(n)
-	l.head = l.tree.Head(l.t, l.tree.Size())
+	l.sign()
 }
 
 // Fork returns what the log would be if its first keep entries had been followed by n others. It has the same anchors.
@@ -58,8 +59,25 @@ func (l *Log) Fork(keep, n int) *Log {
 func (l *Log) Replace(tree *chaincodetest.Log) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.tree = tree
-	l.head = tree.Head(l.t, tree.Size())
+	l.tree, l.heads = tree, make(map[uint64]checkpoint.Signed)
+	l.sign()
+}
+
+// sign is called under mu.
+func (l *Log) sign() {
+	l.head = l.tree.Head(l.t, l.tree.Size())
+	l.heads[l.head.Size] = l.head
+}
+
+// CheckpointAt implements [anchor.Source].
+func (l *Log) CheckpointAt(size uint64) (checkpoint.Signed, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	head, ok := l.heads[size]
+	if !ok {
+		return checkpoint.Signed{}, errors.New("no head of this size")
+	}
+	return head, nil
 }
 
 // Tree returns the tree for use while nobody appends.
