@@ -5,10 +5,14 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"cunzheng/api/client"
+	"cunzheng/crypto/sm3"
 	"cunzheng/evidence"
 	"cunzheng/ledger/anchor/directory"
 	"cunzheng/notary"
@@ -16,14 +20,21 @@ import (
 )
 
 // finder is a consortium of one answer. The real one is tested against real nodes in package consortiumtest.
-type finder func(ctx context.Context, number string) (*consortium.Proof, error)
+type finder func(ctx context.Context, number string, sm3 evidence.Digest) (*consortium.Proof, error)
 
-func (f finder) Find(ctx context.Context, number string) (*consortium.Proof, error) {
-	return f(ctx, number)
+func (f finder) Find(ctx context.Context, number string, sm3 evidence.Digest) (*consortium.Proof, error) {
+	return f(ctx, number, sm3)
 }
 
 // foreign is a number of another office.
 var foreign = evidence.NumberFormat{Area: "XM", Region: "350200", Office: "BUR01"}.Format(time.Now(), 1)
+
+// proofPath is where anybody asks for a proof, naming the content.
+func proofPath(number, content string) string {
+	return "/v1/proofs/" + number + "?sm3=" + contentSM3(content).String()
+}
+
+func contentSM3(content string) evidence.Digest { return sm3.Sum([]byte(content)) }
 
 // TestPublicProof holds that a stranger gets a proof that passes and holds nothing but what is in the log.
 func TestPublicProof(t *testing.T) {
@@ -34,7 +45,7 @@ func TestPublicProof(t *testing.T) {
 	}
 	stranger := e.client(t, client.Options{})
 	var bundle bytes.Buffer
-	node, err := stranger.Proof(t.Context(), d.Number, &bundle)
+	node, err := stranger.Proof(t.Context(), d.Number, contentSM3("content-4711"), &bundle)
 	if err != nil || node != "" {
 		t.Fatalf("from %q: %v", node, err)
 	}
@@ -56,7 +67,7 @@ func TestPublicProof(t *testing.T) {
 			t.Errorf("the proof holds %q", secret)
 		}
 	}
-	a := e.do(t, "", get, "/v1/proofs/"+d.Number, "").want(t, http.StatusOK)
+	a := e.do(t, "", get, proofPath(d.Number, "content-4711"), "").want(t, http.StatusOK)
 	if got := a.Header.Get("Content-Type"); got != evidence.MediaTypeBundle {
 		t.Errorf("type %q", got)
 	}
@@ -64,12 +75,47 @@ func TestPublicProof(t *testing.T) {
 
 func TestPublicProofRefusals(t *testing.T) {
 	e := start(t, nil)
-	e.do(t, "", get, "/v1/proofs/nothing", "").wantProblem(t, http.StatusNotFound, notary.CodeNumberInvalid)
-	e.do(t, "", get, "/v1/proofs/"+foreign, "").wantProblem(t, http.StatusNotFound, notary.CodeNotFound)
-	e.do(t, "", get, "/v1/proofs/"+foreign+"?local=perhaps", "").wantProblem(t, http.StatusBadRequest, codeQuery)
+	e.do(t, "", get, proofPath("nothing", "b"), "").wantProblem(t, http.StatusNotFound, notary.CodeNumberInvalid)
+	e.do(t, "", get, proofPath(foreign, "b"), "").wantProblem(t, http.StatusNotFound, notary.CodeNotFound)
+	e.do(t, "", get, proofPath(foreign, "b")+"&local=perhaps", "").wantProblem(t, http.StatusBadRequest, codeQuery)
 
 	off := start(t, func(o *Options) { o.Proofs = nil })
-	off.do(t, "", get, "/v1/proofs/"+foreign, "").wantProblem(t, http.StatusNotFound, codeNoSuchPath)
+	off.do(t, "", get, proofPath(foreign, "b"), "").wantProblem(t, http.StatusNotFound, codeNoSuchPath)
+}
+
+// TestProofNeedsDigest holds that a number alone shows nothing, and that whoever guesses learns nothing from the answer.
+func TestProofNeedsDigest(t *testing.T) {
+	e := start(t, nil)
+	d, err := e.as(t, "depositor").DepositFile(t.Context(), file("a", "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := contentSM3("b").String()
+	for _, query := range []string{
+		"", "?local=true", "?sm3=", "?sm3=" + good[1:], "?sm3=" + good + "0", "?sm3=" + strings.ToUpper(good), "?sm3=" + strings.Repeat("0", 64),
+		"?sm3=" + good + "&sm3=" + good, "?sm3=" + good[1:] + "g",
+	} {
+		for _, number := range []string{d.Number, foreign} {
+			p := e.do(t, "", get, "/v1/proofs/"+number+query, "").wantProblem(t, http.StatusBadRequest, codeQuery)
+			if p.Field != "sm3" {
+				t.Errorf("%q: the field is %q", query, p.Field)
+			}
+		}
+	}
+	wrong := e.do(t, "", get, proofPath(d.Number, "c"), "").wantProblem(t, http.StatusNotFound, notary.CodeNotFound)
+	unknown := e.do(t, "", get, proofPath(foreign, "b"), "").wantProblem(t, http.StatusNotFound, notary.CodeNotFound)
+	wrong.Instance, unknown.Instance = "", ""
+	wrong.Detail, wrong.DetailZH, wrong.DetailEN = strings.ReplaceAll(wrong.Detail, d.Number, foreign),
+		strings.ReplaceAll(wrong.DetailZH, d.Number, foreign), strings.ReplaceAll(wrong.DetailEN, d.Number, foreign)
+	if diff := cmp.Diff(unknown, wrong); diff != "" {
+		t.Errorf("a wrong digest is answered otherwise than an unknown number:\n%s", diff)
+	}
+	for _, number := range []string{d.Number, foreign} {
+		_, err := e.client(t, client.Options{}).Proof(t.Context(), number, contentSM3("c"), new(bytes.Buffer))
+		if p, ok := errors.AsType[*client.Problem](err); !ok || p.Code != notary.CodeNotFound {
+			t.Errorf("%s: %v", number, err)
+		}
+	}
 }
 
 // TestRelayedProof holds that another office's proof is passed on as it is, with the node it came from, and that
@@ -77,25 +123,25 @@ func TestPublicProofRefusals(t *testing.T) {
 func TestRelayedProof(t *testing.T) {
 	asked := 0
 	e := start(t, func(o *Options) {
-		o.Consortium = finder(func(_ context.Context, number string) (*consortium.Proof, error) {
+		o.Consortium = finder(func(_ context.Context, number string, sm3 evidence.Digest) (*consortium.Proof, error) {
 			asked++
-			if number != foreign {
-				t.Errorf("asked for %s", number)
+			if number != foreign || sm3 != contentSM3("b") {
+				t.Errorf("asked for %s with %s", number, sm3)
 			}
 			return &consortium.Proof{Node: directory.Node{Origin: "log.bureau.example/xm"}, Bundle: []byte("a bundle")}, nil
 		})
 	})
 	var bundle bytes.Buffer
-	node, err := e.client(t, client.Options{}).Proof(t.Context(), foreign, &bundle)
+	node, err := e.client(t, client.Options{}).Proof(t.Context(), foreign, contentSM3("b"), &bundle)
 	if err != nil || node != "log.bureau.example/xm" || bundle.String() != "a bundle" {
 		t.Errorf("%q from %q: %v", bundle.String(), node, err)
 	}
-	e.do(t, "", get, "/v1/proofs/"+foreign+"?local=true", "").wantProblem(t, http.StatusNotFound, notary.CodeNotFound)
+	e.do(t, "", get, proofPath(foreign, "b")+"&local=true", "").wantProblem(t, http.StatusNotFound, notary.CodeNotFound)
 	own, err := e.as(t, "depositor").DepositFile(t.Context(), file("a", "b"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if a := e.do(t, "", get, "/v1/proofs/"+own.Number, "").want(t, http.StatusOK); a.Header.Get(nodeHeader) != "" {
+	if a := e.do(t, "", get, proofPath(own.Number, "b"), "").want(t, http.StatusOK); a.Header.Get(nodeHeader) != "" {
 		t.Errorf("its own proof comes from %q", a.Header.Get(nodeHeader))
 	}
 	if asked != 1 {
@@ -107,25 +153,25 @@ func TestRelayedProof(t *testing.T) {
 func TestRelayOnly(t *testing.T) {
 	e := start(t, func(o *Options) {
 		o.Proofs = nil
-		o.Consortium = finder(func(context.Context, string) (*consortium.Proof, error) {
+		o.Consortium = finder(func(context.Context, string, evidence.Digest) (*consortium.Proof, error) {
 			return &consortium.Proof{Bundle: []byte("a bundle")}, nil
 		})
 	})
-	e.do(t, "", get, "/v1/proofs/"+foreign, "").want(t, http.StatusOK)
-	e.do(t, "", get, "/v1/proofs/"+foreign+"?local=true", "").wantProblem(t, http.StatusNotFound, notary.CodeNotFound)
+	e.do(t, "", get, proofPath(foreign, "b"), "").want(t, http.StatusOK)
+	e.do(t, "", get, proofPath(foreign, "b")+"&local=true", "").wantProblem(t, http.StatusNotFound, notary.CodeNotFound)
 }
 
 func TestRelayedProofProblems(t *testing.T) {
 	var failure error
 	e := start(t, func(o *Options) {
-		o.Consortium = finder(func(context.Context, string) (*consortium.Proof, error) { return nil, failure })
+		o.Consortium = finder(func(context.Context, string, evidence.Digest) (*consortium.Proof, error) { return nil, failure })
 	})
 	for code, status := range map[string]int{
 		consortium.CodeOfficeUnknown: 404, notary.CodeNotFound: 404, consortium.CodeNodeAnswer: 502, consortium.CodeProofFalse: 502,
 		consortium.CodeProofUndecided: 502, consortium.CodeNodeUnavailable: 503, consortium.CodeDirectoryUnavailable: 503,
 	} {
 		failure = &notary.Error{Code: code, ZH: "某机构。", EN: "An office.", Err: errors.New("10.1.2.3 refused")}
-		a := e.do(t, "", get, "/v1/proofs/"+foreign, "")
+		a := e.do(t, "", get, proofPath(foreign, "b"), "")
 		p := a.wantProblem(t, status, code)
 		if p.DetailEN != "An office." || bytes.Contains(a.body, []byte("10.1.2.3")) {
 			t.Errorf("%s says %s", code, a.body)
@@ -135,7 +181,7 @@ func TestRelayedProofProblems(t *testing.T) {
 		}
 	}
 	failure = context.DeadlineExceeded
-	e.do(t, "", get, "/v1/proofs/"+foreign, "").wantProblem(t, http.StatusServiceUnavailable, codeAborted)
+	e.do(t, "", get, proofPath(foreign, "b"), "").wantProblem(t, http.StatusServiceUnavailable, codeAborted)
 }
 
 // TestProofPlaces holds that proofs that take long keep neither this node's own ones nor other callers waiting.
@@ -143,7 +189,7 @@ func TestProofPlaces(t *testing.T) {
 	asked, goOn := make(chan struct{}, 8), make(chan struct{})
 	e := start(t, func(o *Options) {
 		o.Limits.Proofs = 2
-		o.Consortium = finder(func(ctx context.Context, _ string) (*consortium.Proof, error) {
+		o.Consortium = finder(func(ctx context.Context, _ string, _ evidence.Digest) (*consortium.Proof, error) {
 			asked <- struct{}{}
 			select {
 			case <-goOn:
@@ -157,15 +203,15 @@ func TestProofPlaces(t *testing.T) {
 		t.Fatal(err)
 	}
 	first := make(chan *answer)
-	go func() { first <- e.do(t, "", get, "/v1/proofs/"+foreign, "") }()
+	go func() { first <- e.do(t, "", get, proofPath(foreign, "b"), "") }()
 	<-asked
-	p := e.do(t, "", get, "/v1/proofs/"+foreign, "")
+	p := e.do(t, "", get, proofPath(foreign, "b"), "")
 	p.wantProblem(t, http.StatusTooManyRequests, codeTooMany)
 	if p.Header.Get("Retry-After") == "" {
 		t.Error("429 without Retry-After")
 	}
-	e.do(t, "", get, "/v1/proofs/"+d.Number, "").want(t, http.StatusOK)
-	other := e.request(t, get, "/v1/proofs/"+foreign, nil, "X-Forwarded-For", "192.0.2.7")
+	e.do(t, "", get, proofPath(d.Number, "b"), "").want(t, http.StatusOK)
+	other := e.request(t, get, proofPath(foreign, "b"), nil, "X-Forwarded-For", "192.0.2.7")
 	second := make(chan *answer)
 	go func() { second <- e.send(t, other) }()
 	<-asked

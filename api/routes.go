@@ -60,7 +60,7 @@ var routes = []route{
 	{method: get, path: "/v1/evidence/:number/bundle", name: "getBundle", access: readers, query: []string{"content"}, handle: (*Server).getBundle},
 	{method: get, path: "/v1/evidence/:number/content", name: "getContent", access: contentReaders, handle: (*Server).getContent},
 
-	{method: get, path: "/v1/proofs/:number", name: "getProof", access: public, query: []string{"local"}, handle: (*Server).getProof},
+	{method: get, path: "/v1/proofs/:number", name: "getProof", access: public, query: []string{"sm3", "local"}, handle: (*Server).getProof},
 
 	{method: get, path: "/v1/registry/organisations", name: "listOrganisations", access: registryReader, handle: (*Server).listOrganisations},
 	{method: post, path: "/v1/registry/organisations", name: "registerOrganisation", access: systemAdmins, body: bodySmall, handle: (*Server).registerOrganisation},

@@ -128,11 +128,14 @@ func (c *Client) download(ctx context.Context, call call, w io.Writer) error {
 	return nil
 }
 
-// Proof writes the public proof of a record, of this node or of another of the consortium, to w. It needs no credentials.
+// Proof writes the public proof of a record, of this node or of another of the consortium, to w. It needs no credentials,
+// but the SM3 of the content: a record of other content is answered as if there were none.
 // Node is the origin of the log of the node that gave it; empty if it is the server's own. After an error what was written
 // is not a bundle.
-func (c *Client) Proof(ctx context.Context, number string, w io.Writer) (node string, err error) {
-	response, err := c.do(ctx, readOpen("/v1/proofs/"+url.PathEscape(number)))
+func (c *Client) Proof(ctx context.Context, number string, sm3 evidence.Digest, w io.Writer) (node string, err error) {
+	question := readOpen("/v1/proofs/" + url.PathEscape(number))
+	question.query = url.Values{"sm3": {sm3.String()}}
+	response, err := c.do(ctx, question)
 	if err != nil {
 		return "", err
 	}

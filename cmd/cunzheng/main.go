@@ -56,7 +56,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 		inGroup("node", initCommand(), serveCommand(), fsckCommand(), keysCommand())...,
 	)
 	root.AddCommand(
-		inGroup("evidence", loginCommand(), tokenCommand(), depositCommand(), showCommand(), searchCommand(), bundleCommand())...,
+		inGroup("evidence", loginCommand(), tokenCommand(), depositCommand(), showCommand(), searchCommand(), bundleCommand(), proofCommand())...,
 	)
 	root.AddCommand(
 		inGroup("verify", verifyCommand(), trustCommand())...,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -151,16 +152,17 @@ func TestHTTPClient(t *testing.T) {
 		"https://user@a.example", "https://a.example?x=1", "https://a.example#f", "https://", "ftp://a.example", "http://a.example",
 		"http://localhost", "//a.example", "https://a.example/%zz", "",
 	} {
-		if target, err := c.address(directory.Node{URL: address}, "N"); err == nil {
+		if target, err := c.address(directory.Node{URL: address}, "N", evidence.Digest{31: 1}); err == nil {
 			t.Errorf("%q leads to %s", address, target)
 		}
 	}
+	digest := strings.Repeat("0", 63) + "1"
 	for address, want := range map[string]string{
-		"https://a.example":           "https://a.example/v1/proofs/N?local=true",
-		"https://a.example:8443/base": "https://a.example:8443/base/v1/proofs/N?local=true",
-		"http://127.0.0.1:8080":       "http://127.0.0.1:8080/v1/proofs/N?local=true",
+		"https://a.example":           "https://a.example/v1/proofs/N?local=true&sm3=" + digest,
+		"https://a.example:8443/base": "https://a.example:8443/base/v1/proofs/N?local=true&sm3=" + digest,
+		"http://127.0.0.1:8080":       "http://127.0.0.1:8080/v1/proofs/N?local=true&sm3=" + digest,
 	} {
-		if target, err := c.address(directory.Node{URL: address}, "N"); err != nil || target != want {
+		if target, err := c.address(directory.Node{URL: address}, "N", evidence.Digest{31: 1}); err != nil || target != want {
 			t.Errorf("%q leads to %s, %v", address, target, err)
 		}
 	}

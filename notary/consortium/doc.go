@@ -5,10 +5,10 @@
 //	go publisher.Run(ctx)
 //
 //	c, err := consortium.New(consortium.Options{Directory: d, Node: self, Ledgers: ledgers, Alarm: page})
-//	proof, err := c.Find(ctx, "XM-350200-BUR01-20261123-00000001-7")
+//	proof, err := c.Find(ctx, "XM-350200-BUR01-20261123-00000001-7", sm3)
 //
 // The office part of an evidence number leads to the directory, the directory to the node, and the node to its public
-// proof. Nothing is believed for having come from there: the proof is verified by evidence.Verify with the keys that the
+// proof, which it shows to whoever names the SM3 of the content too. Nothing is believed for having come from there: the proof is verified by evidence.Verify with the keys that the
 // directory holds for that node's log, and only what passes is handed on.
 //
 // # Requests to other nodes

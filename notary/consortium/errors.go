@@ -26,6 +26,7 @@ const (
 type FalseProof struct {
 	Node   directory.Node
 	Number string           // that was asked for
+	SM3    evidence.Digest  // that was asked for
 	Report *evidence.Report // by evidence.Verify
 }
 
@@ -37,10 +38,11 @@ func (f *FalseProof) Error() string {
 		}
 	}
 	if len(failed) == 0 { // then the statement could be read
-		failed = append(failed, fmt.Sprintf("it is the proof of %s in the log %s", f.Report.Number, f.Report.Subject.Log))
+		failed = append(failed, fmt.Sprintf("it is the proof of %s in the log %s, of content with the SM3 %s",
+			f.Report.Number, f.Report.Subject.Log, contentOf(f.Report)))
 	}
-	return fmt.Sprintf("consortium: %s (%s) serves a false proof of %s: %s",
-		f.Node.Origin, f.Node.URL, f.Number, strings.Join(failed, ", "))
+	return fmt.Sprintf("consortium: %s (%s) serves a false proof of %s with the SM3 %s: %s",
+		f.Node.Origin, f.Node.URL, f.Number, f.SM3, strings.Join(failed, ", "))
 }
 
 const (
@@ -62,7 +64,8 @@ func numberInvalid(err error) error {
 }
 
 func notFound(number string) error {
-	return fail(notary.CodeNotFound, "没有编号为 "+number+" 的公开证明。", "There is no public proof with the number "+number+".", nil)
+	return fail(notary.CodeNotFound, "没有编号为 "+number+" 且原文摘要相符的公开证明。",
+		"There is no public proof with the number "+number+" whose content has this digest.", nil)
 }
 
 func officeUnknown(office string) error {

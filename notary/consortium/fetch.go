@@ -50,8 +50,8 @@ func newHTTPClient(t *tls.Config) *http.Client {
 }
 
 // fetch asks a node for its own public proof. The error is a *notary.Error.
-func (c *Consortium) fetch(ctx context.Context, n directory.Node, number string) ([]byte, error) {
-	target, err := c.address(n, number)
+func (c *Consortium) fetch(ctx context.Context, n directory.Node, number string, sm3 evidence.Digest) ([]byte, error) {
+	target, err := c.address(n, number, sm3)
 	if err != nil {
 		return nil, nodeUnavailable(n, err)
 	}
@@ -84,7 +84,7 @@ func (c *Consortium) fetch(ctx context.Context, n directory.Node, number string)
 
 // address returns the URL of a proof at a node. It asks the node for its own proofs only, so that no question goes round
 // in circles.
-func (c *Consortium) address(n directory.Node, number string) (string, error) {
+func (c *Consortium) address(n directory.Node, number string, sm3 evidence.Digest) (string, error) {
 	u, err := url.Parse(n.URL)
 	if err != nil {
 		return "", fmt.Errorf("its address: %w", err)
@@ -96,7 +96,7 @@ func (c *Consortium) address(n directory.Node, number string) (string, error) {
 		return "", fmt.Errorf("its address %q is not one of https", n.URL)
 	}
 	u = u.JoinPath("v1", "proofs", number)
-	u.RawQuery = "local=true"
+	u.RawQuery = url.Values{"local": {"true"}, "sm3": {sm3.String()}}.Encode()
 	return u.String(), nil
 }
 

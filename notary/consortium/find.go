@@ -117,10 +117,10 @@ type Proof struct {
 	Report *evidence.Report // PASSED
 }
 
-// Find returns the public proof with this number, fetched from the node whose office it names and verified. The error is
-// a *[notary.Error], or that of ctx.
-func (c *Consortium) Find(ctx context.Context, number string) (*Proof, error) {
-	proof, err := c.find(ctx, number)
+// Find returns the public proof with this number of content with this SM3, fetched from the node whose office it names
+// and verified. The error is a *[notary.Error], or that of ctx.
+func (c *Consortium) Find(ctx context.Context, number string, sm3 evidence.Digest) (*Proof, error) {
+	proof, err := c.find(ctx, number, sm3)
 	result := "ok"
 	if e, ok := errors.AsType[*notary.Error](err); ok {
 		result = e.Code
@@ -131,7 +131,7 @@ func (c *Consortium) Find(ctx context.Context, number string) (*Proof, error) {
 	return proof, err
 }
 
-func (c *Consortium) find(ctx context.Context, number string) (*Proof, error) {
+func (c *Consortium) find(ctx context.Context, number string, sm3 evidence.Digest) (*Proof, error) {
 	n, err := evidence.ParseNumber(number)
 	if err != nil {
 		return nil, numberInvalid(err)
@@ -143,7 +143,7 @@ func (c *Consortium) find(ctx context.Context, number string) (*Proof, error) {
 	var failure error // of the first node that did not just say that it has no such proof
 	for _, node := range candidates {
 		// Each gets its share of the time, so that one that is slow does not spend that of the others.
-		proof, err := c.ask(ctx, node, number, c.o.Timeout/time.Duration(len(candidates)))
+		proof, err := c.ask(ctx, node, number, sm3, c.o.Timeout/time.Duration(len(candidates)))
 		switch {
 		case err == nil:
 			return proof, nil
@@ -195,9 +195,9 @@ func (c *Consortium) directoryError(ctx context.Context, err error) error {
 }
 
 // ask fetches a proof from one node and verifies it.
-func (c *Consortium) ask(ctx context.Context, n directory.Node, number string, timeout time.Duration) (*Proof, error) {
+func (c *Consortium) ask(ctx context.Context, n directory.Node, number string, sm3 evidence.Digest, timeout time.Duration) (*Proof, error) {
 	fetching, cancel := context.WithTimeout(ctx, timeout)
-	bundle, err := c.fetch(fetching, n, number)
+	bundle, err := c.fetch(fetching, n, number, sm3)
 	cancel()
 	if err != nil {
 		return nil, err
@@ -206,16 +206,24 @@ func (c *Consortium) ask(ctx context.Context, n directory.Node, number string, t
 	if err != nil {
 		return nil, err
 	}
-	other := report.Subject != nil && (report.Number != number || report.Subject.Log != n.Origin)
+	other := report.Subject != nil && (report.Number != number || report.Subject.Log != n.Origin || contentOf(report) != sm3)
 	switch {
 	case report.Verdict == evidence.Failed || other:
-		f := &FalseProof{Node: n, Number: number, Report: report}
+		f := &FalseProof{Node: n, Number: number, SM3: sm3, Report: report}
 		c.alarm(f)
 		return nil, proofFalse(f)
 	case report.Verdict != evidence.Passed:
 		return nil, proofUndecided(n, report)
 	}
 	return &Proof{Node: n, Bundle: bundle, Report: report}, nil
+}
+
+// contentOf is the digest of the content that a proof speaks of; zero if it speaks of none.
+func contentOf(r *evidence.Report) evidence.Digest {
+	if r.Subject.Statement.Content == nil {
+		return evidence.Digest{}
+	}
+	return r.Subject.Statement.Content.SM3
 }
 
 // verify judges a bundle with the keys of one log: another log's signatures count for nothing here. If the bundle does

@@ -24,7 +24,7 @@ import (
 // pair is a node that asks and one that is asked, whose place in the directory the test can give to another server.
 type pair struct {
 	here, there *consortiumtest.Node
-	number      string // of there
+	of          consortiumtest.Evidence // of there
 	member      consortiumtest.Member
 	trust       consortiumtest.TrustLedgers
 }
@@ -35,7 +35,7 @@ func newPair(t *testing.T, change ...func(*consortium.Options)) *pair {
 	p := &pair{member: member, trust: trust}
 	p.here = consortiumtest.Start(t, member, trust, "NOT01", "log.example/here", change...)
 	p.there = consortiumtest.Start(t, member, trust, "BUR01", "log.example/there")
-	p.number = p.there.Deposit(t, "a document")
+	p.of = p.there.Deposit(t, "a document")
 	for _, n := range []*consortiumtest.Node{p.here, p.there} {
 		n.Anchor(t)
 		n.Publish(t)
@@ -64,10 +64,10 @@ func (p *pair) impostor(t *testing.T, handler http.HandlerFunc) *httptest.Server
 }
 
 // bundle is a public proof by a node, fetched from itself.
-func bundle(t *testing.T, n *consortiumtest.Node, number string) []byte {
+func bundle(t *testing.T, n *consortiumtest.Node, of consortiumtest.Evidence) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := n.Service.PublicBundle(t.Context(), number, &b); err != nil {
+	if err := n.Service.PublicBundle(t.Context(), of.Number, of.SM3, &b); err != nil {
 		t.Fatal(err)
 	}
 	return b.Bytes()
@@ -95,7 +95,7 @@ func wantCode(t *testing.T, err error, code string) *notary.Error {
 // TestFalseProofs holds that nothing false is handed on, and that each kind raises one alarm however often it is asked for.
 func TestFalseProofs(t *testing.T) {
 	p := newPair(t)
-	good := bundle(t, p.there, p.number)
+	good := bundle(t, p.there, p.of)
 	damaged := bytes.Clone(good)
 	damaged[bytes.Index(damaged, []byte(`"depositor"`))]++
 	another := p.there.Deposit(t, "another document")
@@ -109,7 +109,7 @@ func TestFalseProofs(t *testing.T) {
 			p.impostor(t, serve(served))
 			before := len(p.here.Alarms())
 			for range 3 {
-				_, err := p.here.Consortium.Find(t.Context(), p.number)
+				_, err := p.here.Consortium.Find(t.Context(), p.of.Number, p.of.SM3)
 				wantCode(t, err, consortium.CodeProofFalse)
 			}
 			alarms := p.here.Alarms()[before:]
@@ -117,10 +117,27 @@ func TestFalseProofs(t *testing.T) {
 				t.Fatalf("alarms: %v", alarms)
 			}
 			f, ok := errors.AsType[*consortium.FalseProof](alarms[0])
-			if !ok || f.Node.Origin != p.there.Record.Origin || f.Number != p.number || f.Report == nil || f.Error() == "" {
+			if !ok || f.Node.Origin != p.there.Record.Origin || f.Number != p.of.Number || f.SM3 != p.of.SM3 || f.Report == nil || f.Error() == "" {
 				t.Errorf("alarm: %v", alarms[0])
 			}
 		})
+	}
+}
+
+// TestProofOfOtherContent holds that a node that shows a record to somebody who does not name its content is not believed,
+// even though the proof itself is good.
+func TestProofOfOtherContent(t *testing.T) {
+	p := newPair(t)
+	guess := p.of.SM3
+	guess[0] ^= 1
+	_, err := p.here.Consortium.Find(t.Context(), p.of.Number, guess)
+	wantCode(t, err, notary.CodeNotFound)
+	p.impostor(t, serve(bundle(t, p.there, p.of)))
+	_, err = p.here.Consortium.Find(t.Context(), p.of.Number, guess)
+	wantCode(t, err, consortium.CodeProofFalse)
+	alarms := p.here.Alarms()
+	if len(alarms) != 1 || !strings.Contains(alarms[0].Error(), guess.String()) || !strings.Contains(alarms[0].Error(), "of content with the SM3 "+p.of.SM3.String()) {
+		t.Errorf("alarms: %v", alarms)
 	}
 }
 
@@ -130,7 +147,7 @@ func TestUnknownKeys(t *testing.T) {
 	p := newPair(t)
 	twin := consortiumtest.Start(t, p.member, p.trust, "BUR01", "log.example/there") // another key under the same name
 	p.impostor(t, serve(bundle(t, twin, twin.Deposit(t, "a document"))))
-	_, err := p.here.Consortium.Find(t.Context(), p.number)
+	_, err := p.here.Consortium.Find(t.Context(), p.of.Number, p.of.SM3)
 	wantCode(t, err, consortium.CodeProofUndecided)
 	if alarms := p.here.Alarms(); len(alarms) > 0 {
 		t.Errorf("alarms: %v", alarms)
@@ -209,7 +226,7 @@ func TestAnswersThatAreNoProof(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			p.impostor(t, func(w http.ResponseWriter, r *http.Request) {
-				if r.Method != http.MethodGet || r.URL.String() != "/v1/proofs/"+p.number+"?local=true" || r.Header.Get("Authorization") != "" {
+				if r.Method != http.MethodGet || r.URL.String() != "/v1/proofs/"+p.of.Number+"?local=true&sm3="+p.of.SM3.String() || r.Header.Get("Authorization") != "" {
 					t.Errorf("was asked %s %s", r.Method, r.URL)
 				}
 				c.answer(w, r)
@@ -218,7 +235,7 @@ func TestAnswersThatAreNoProof(t *testing.T) {
 			if strings.HasPrefix(c.name, "silent") {
 				asks = impatient
 			}
-			_, err := asks.Find(t.Context(), p.number)
+			_, err := asks.Find(t.Context(), p.of.Number, p.of.SM3)
 			e := wantCode(t, err, c.code)
 			if (e.Retry > 0) != (c.code == consortium.CodeNodeUnavailable) {
 				t.Errorf("retry after %v", e.Retry)
@@ -240,20 +257,20 @@ func TestSeveralNodesOfOneOffice(t *testing.T) {
 	p := newPair(t, func(o *consortium.Options) { o.Timeout = 10 * time.Second })
 	second := consortiumtest.Start(t, p.member, p.trust, "BUR01", "log.example/very-last")
 	second.Deposit(t, "one more, so that the next number is its own")
-	number := second.Deposit(t, "a document")
+	of := second.Deposit(t, "a document")
 	second.Anchor(t)
 	second.Publish(t)
 	p.here.Clock.Add(2 * time.Minute)
-	found, err := p.here.Consortium.Find(t.Context(), number)
+	found, err := p.here.Consortium.Find(t.Context(), of.Number, of.SM3)
 	if err != nil || found.Node.Origin != second.Record.Origin {
 		t.Fatalf("the first has no such number: %+v, %v", found, err)
 	}
 	p.impostor(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
-	if found, err = p.here.Consortium.Find(t.Context(), number); err != nil || found.Node.Origin != second.Record.Origin {
+	if found, err = p.here.Consortium.Find(t.Context(), of.Number, of.SM3); err != nil || found.Node.Origin != second.Record.Origin {
 		t.Fatalf("the first is silent: %+v, %v", found, err)
 	}
 	p.impostor(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	_, err = p.here.Consortium.Find(t.Context(), p.there.Number.Format(time.Now(), 4711))
+	_, err = p.here.Consortium.Find(t.Context(), p.there.Number.Format(time.Now(), 4711), p.of.SM3)
 	wantCode(t, err, consortium.CodeNodeUnavailable) // the one that does not answer may have it
 }
 
@@ -266,7 +283,7 @@ func TestAddresses(t *testing.T) {
 		server.URL, strings.Replace(server.URL, "127.0.0.1", "localhost", 1), "http://192.0.2.1", "http://[::1]:9",
 	} {
 		p.replace(t, url)
-		_, err := p.here.Consortium.Find(t.Context(), p.number)
+		_, err := p.here.Consortium.Find(t.Context(), p.of.Number, p.of.SM3)
 		wantCode(t, err, consortium.CodeNodeUnavailable)
 	}
 	if asked.Load() > 0 {
@@ -277,11 +294,11 @@ func TestAddresses(t *testing.T) {
 // TestTLS holds that another node is asked over TLS, and that its certificate counts.
 func TestTLS(t *testing.T) {
 	p := newPair(t)
-	good := bundle(t, p.there, p.number)
+	good := bundle(t, p.there, p.of)
 	server := httptest.NewTLSServer(serve(good))
 	defer server.Close()
 	p.replace(t, server.URL+"/base")
-	_, err := p.here.Consortium.Find(t.Context(), p.number)
+	_, err := p.here.Consortium.Find(t.Context(), p.of.Number, p.of.SM3)
 	wantCode(t, err, consortium.CodeNodeUnavailable)
 
 	knows, err := consortium.New(consortium.Options{
@@ -291,7 +308,7 @@ func TestTLS(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer knows.Close()
-	found, err := knows.Find(t.Context(), p.number)
+	found, err := knows.Find(t.Context(), p.of.Number, p.of.SM3)
 	if err != nil || !bytes.Equal(found.Bundle, good) || found.Report.Verdict != evidence.Passed {
 		t.Errorf("%+v, %v", found, err)
 	}
@@ -327,22 +344,22 @@ func TestDirectoryOutOfReach(t *testing.T) {
 		o.Directory = d
 	})
 	d.nodes = down
-	_, err := p.here.Consortium.Find(t.Context(), p.number)
+	_, err := p.here.Consortium.Find(t.Context(), p.of.Number, p.of.SM3)
 	if e := wantCode(t, err, consortium.CodeDirectoryUnavailable); e.Retry <= 0 {
 		t.Error("it does not say when to try again")
 	}
 	d.nodes, d.keys = nil, down
-	_, err = p.here.Consortium.Find(t.Context(), p.number)
+	_, err = p.here.Consortium.Find(t.Context(), p.of.Number, p.of.SM3)
 	wantCode(t, err, consortium.CodeDirectoryUnavailable)
 	if _, err := p.here.Consortium.Trust(t.Context()); !errors.Is(err, anchor.ErrUnavailable) {
 		t.Errorf("trust: %v", err)
 	}
 	d.keys = nil
-	if _, err := p.here.Consortium.Find(t.Context(), p.number); err != nil {
+	if _, err := p.here.Consortium.Find(t.Context(), p.of.Number, p.of.SM3); err != nil {
 		t.Errorf("it does not recover: %v", err)
 	}
 	d.nodes, d.keys = down, down
-	if _, err := p.here.Consortium.Find(t.Context(), p.number); err != nil {
+	if _, err := p.here.Consortium.Find(t.Context(), p.of.Number, p.of.SM3); err != nil {
 		t.Errorf("what was just read does not serve: %v", err)
 	}
 }
@@ -356,7 +373,7 @@ func TestUnknownOfficesAreCheap(t *testing.T) {
 	})
 	for i := range 20 {
 		format := evidence.NumberFormat{Area: "ZZ", Region: "999999", Office: fmt.Sprintf("NON%02d", i)}
-		_, err := p.here.Consortium.Find(t.Context(), format.Format(time.Now(), 1))
+		_, err := p.here.Consortium.Find(t.Context(), format.Format(time.Now(), 1), p.of.SM3)
 		wantCode(t, err, consortium.CodeOfficeUnknown)
 	}
 	if n := d.readings.Load(); n > 5 { // one, and another each few seconds on a slow machine
@@ -368,13 +385,13 @@ func TestUnknownOfficesAreCheap(t *testing.T) {
 func TestNewNodeIsFoundSoon(t *testing.T) {
 	p := newPair(t)
 	late := consortiumtest.Start(t, p.member, p.trust, "HEA01", "log.example/late")
-	number := late.Deposit(t, "a document")
-	_, err := p.here.Consortium.Find(t.Context(), number)
+	of := late.Deposit(t, "a document")
+	_, err := p.here.Consortium.Find(t.Context(), of.Number, of.SM3)
 	wantCode(t, err, consortium.CodeOfficeUnknown)
 	late.Anchor(t)
 	late.Publish(t)
 	p.here.Clock.Add(10 * time.Second)
-	if _, err := p.here.Consortium.Find(t.Context(), number); err != nil {
+	if _, err := p.here.Consortium.Find(t.Context(), of.Number, of.SM3); err != nil {
 		t.Error(err)
 	}
 }
@@ -386,11 +403,11 @@ func TestFindIsGivenUp(t *testing.T) {
 		cancel()
 		<-r.Context().Done()
 	})
-	if _, err := p.here.Consortium.Find(ctx, p.number); !errors.Is(err, context.Canceled) {
+	if _, err := p.here.Consortium.Find(ctx, p.of.Number, p.of.SM3); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 	p.here.Clock.Add(2 * time.Minute)
-	if _, err := p.here.Consortium.Find(ctx, p.number); !errors.Is(err, context.Canceled) {
+	if _, err := p.here.Consortium.Find(ctx, p.of.Number, p.of.SM3); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v", err)
 	}
 }

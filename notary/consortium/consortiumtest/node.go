@@ -211,13 +211,20 @@ func (n *Node) Move(t *testing.T) {
 	n.serve(t, listener)
 }
 
-// Deposit deposits a digest and returns its number.
-func (n *Node) Deposit(t *testing.T, content string) string {
+// Evidence is what somebody names who asks for a public proof.
+type Evidence struct {
+	Number string
+	SM3    evidence.Digest // of the content
+}
+
+// Deposit deposits the digest of a document.
+func (n *Node) Deposit(t *testing.T, content string) Evidence {
 	t.Helper()
 	by := notary.Actor{Organisation: "depositor", Account: "depositor-1", Roles: []notary.Role{notary.RoleDepositor}}
-	d, err := n.Service.DepositDigest(t.Context(), by, notary.DigestDeposit{SM3: sm3.Sum([]byte(content)), Name: "合同.pdf"})
+	digest := evidence.Digest(sm3.Sum([]byte(content)))
+	d, err := n.Service.DepositDigest(t.Context(), by, notary.DigestDeposit{SM3: digest, Name: "合同.pdf"})
 	must(t, err)
-	return d.Number
+	return Evidence{d.Number, digest}
 }
 
 // Anchor anchors what was deposited.

@@ -33,7 +33,7 @@ func Run(t *testing.T, s Shared) {
 		n.nodes = append(n.nodes, Start(t, s.Members[i], s.Trust, office, origin))
 	}
 	for i, node := range n.nodes {
-		n.numbers = append(n.numbers, node.Deposit(t, fmt.Sprintf("document %d of %d", i, unique)))
+		n.deposits = append(n.deposits, node.Deposit(t, fmt.Sprintf("document %d of %d", i, unique)))
 		node.Anchor(t)
 	}
 	// The steps build on one another.
@@ -59,9 +59,9 @@ func Run(t *testing.T, s Shared) {
 }
 
 type network struct {
-	trust   TrustLedgers
-	nodes   []*Node
-	numbers []string // a proof of each node
+	trust    TrustLedgers
+	nodes    []*Node
+	deposits []Evidence // one of each node
 }
 
 // publishing takes a transaction for the node and one for each of its keys, and none when it is done again.
@@ -91,12 +91,12 @@ func (n *network) everyProof(t *testing.T) {
 		}
 	}
 	for i, from := range n.nodes {
-		for j, number := range n.numbers {
-			bundle, node := ask(t, from, number)
+		for j, deposit := range n.deposits {
+			bundle, node := ask(t, from, deposit)
 			if want := n.nodes[j].Record.Origin; i != j && node != want || i == j && node != "" {
 				t.Errorf("node %d says that the proof by %d is from %q", i, j, node)
 			}
-			passed(t, bundle, trust, number)
+			passed(t, bundle, trust, deposit.Number)
 		}
 	}
 }
@@ -109,26 +109,29 @@ func (n *network) notThere(t *testing.T) {
 		here.Number.Format(time.Now(), 4711):  notary.CodeNotFound,
 		evidence.NumberFormat{Area: "ZZ", Region: "999999", Office: "NON99"}.Format(time.Now(), 1): consortium.CodeOfficeUnknown,
 	} {
-		refused(t, here, number, code)
+		refused(t, here, Evidence{number, n.deposits[1].SM3}, code)
+	}
+	for i := range n.deposits[:2] { // neither its own proof nor that of another is shown for the digest of something else
+		refused(t, here, Evidence{n.deposits[i].Number, n.deposits[2].SM3}, notary.CodeNotFound)
 	}
 }
 
 // rotation holds that a new key is asked for when it is met, and that what the old one signed stays good.
 func (n *network) rotation(t *testing.T) {
 	here, there := n.nodes[0], n.nodes[1]
-	before, _ := ask(t, here, n.numbers[1])
+	before, _ := ask(t, here, n.deposits[1])
 	_, err := there.Keys.Rotate(keystore.RoleReceipt, time.Now())
 	must(t, err)
-	refused(t, here, n.numbers[1], consortium.CodeProofUndecided)
+	refused(t, here, n.deposits[1], consortium.CodeProofUndecided)
 	if got := there.Publish(t); got != 1 {
 		t.Errorf("publishing the new key took %d transactions", got)
 	}
 	here.Clock.Add(10 * time.Second)
-	after, _ := ask(t, here, n.numbers[1])
+	after, _ := ask(t, here, n.deposits[1])
 	trust, err := n.nodes[2].Consortium.Trust(t.Context())
 	must(t, err)
-	passed(t, before, trust, n.numbers[1])
-	passed(t, after, trust, n.numbers[1])
+	passed(t, before, trust, n.deposits[1].Number)
+	passed(t, after, trust, n.deposits[1].Number)
 	for _, k := range trust.Log(there.Record.Origin).Keys {
 		if retired := k.Role == evidence.RoleReceipt && k.ID != there.Keys.Keys(keystore.RoleReceipt)[1].Key.Fingerprint(); retired != (k.Until != 0) {
 			t.Errorf("%s key %s is in use until %s", k.Role, k.ID, k.Until)
@@ -139,36 +142,36 @@ func (n *network) rotation(t *testing.T) {
 func (n *network) moving(t *testing.T) {
 	here, gone := n.nodes[0], n.nodes[2]
 	gone.Stop()
-	problem := refused(t, here, n.numbers[2], consortium.CodeNodeUnavailable)
+	problem := refused(t, here, n.deposits[2], consortium.CodeNodeUnavailable)
 	if problem.RetryAfter <= 0 {
 		t.Error("it does not say when to try again")
 	}
-	ask(t, here, n.numbers[1]) // the others are there
+	ask(t, here, n.deposits[1]) // the others are there
 	gone.Move(t)
 	if got := gone.Publish(t); got != 1 {
 		t.Errorf("publishing the new address took %d transactions", got)
 	}
 	here.Clock.Add(2 * time.Minute)
-	if _, node := ask(t, here, n.numbers[2]); node != gone.Record.Origin {
+	if _, node := ask(t, here, n.deposits[2]); node != gone.Record.Origin {
 		t.Errorf("the proof is from %q", node)
 	}
 }
 
 // ask asks a node for a public proof, as anybody does.
-func ask(t *testing.T, n *Node, number string) (bundle []byte, node string) {
+func ask(t *testing.T, n *Node, e Evidence) (bundle []byte, node string) {
 	t.Helper()
 	var b bytes.Buffer
-	node, err := n.Client(t).Proof(t.Context(), number, &b)
+	node, err := n.Client(t).Proof(t.Context(), e.Number, e.SM3, &b)
 	must(t, err)
 	return b.Bytes(), node
 }
 
-func refused(t *testing.T, n *Node, number, code string) *client.Problem {
+func refused(t *testing.T, n *Node, e Evidence, code string) *client.Problem {
 	t.Helper()
-	_, err := n.Client(t).Proof(t.Context(), number, new(bytes.Buffer))
+	_, err := n.Client(t).Proof(t.Context(), e.Number, e.SM3, new(bytes.Buffer))
 	problem, ok := errors.AsType[*client.Problem](err)
 	if !ok || problem.Code != code {
-		t.Fatalf("%s: got %v, want %s", number, err, code)
+		t.Fatalf("%s: got %v, want %s", e.Number, err, code)
 	}
 	return problem
 }
