@@ -307,6 +307,7 @@ func makeVectors(t *testing.T) {
 		{Name: "number of the day before", Bundle: "number-of-the-day-before.zip", Trust: "trust.json", At: atVerdict},
 		{Name: "no bundle at all", Bundle: "original.txt", Trust: "trust.json", At: atVerdict},
 	}
+	cases = append(cases, makeConsortiumVectors(t)...)
 	for i := range cases {
 		c := &cases[i]
 		report := judge(t, *c)

@@ -220,7 +220,7 @@ var forgeries = map[string]struct {
 	}}, "not one of a BFT orderer"},
 	"orderer's certificate of another authority": {forgery{network: func(n *fabrictest.Network) {
 		n.Orderers[0] = fabrictest.New().Orderers[0]
-	}}, "orderer 1: NotaryMSP: blockproof: invalid proof: certificate chain"},
+	}}, "orderer 1: blockproof: invalid proof: NotaryMSP: the certificate has no chain to a root"},
 	"orderer's certificate revoked": {forgery{network: func(n *fabrictest.Network) {
 		n.Organisations[0].Revoked = [][]byte{fabrictest.RevocationList(n.Organisations[0].CA, n.Orderers[0])}
 	}}, "orderer 1: blockproof: invalid proof: NotaryMSP: the certificate is revoked"},
@@ -257,13 +257,13 @@ var forgeries = map[string]struct {
 	})}, "not one of ECDSA P-256"},
 	"expired endorser": {forgery{transaction: endorsers(func(n *fabrictest.Network) []*fabrictest.Identity {
 		return append(n.Peers(2), fabrictest.Issue(n.Organisations[3].CA, "CourtMSP", fabrictest.Subject{Name: "peer", Units: []string{"peer"}, NotAfter: anchoredAt.Add(-time.Second)}))
-	})}, "has expired"},
+	})}, "CourtMSP: a certificate of the chain is not valid at 2026-11-23T11:22:33.456Z"},
 	"endorser not yet valid": {forgery{transaction: endorsers(func(n *fabrictest.Network) []*fabrictest.Identity {
 		return append(n.Peers(2), fabrictest.Issue(n.Organisations[3].CA, "CourtMSP", fabrictest.Subject{Name: "peer", Units: []string{"peer"}, NotBefore: anchoredAt.Add(time.Second)}))
-	})}, "is not yet valid"},
+	})}, "CourtMSP: a certificate of the chain is not valid at 2026-11-23T11:22:33.456Z"},
 	"foreign endorser": {forgery{transaction: endorsers(func(n *fabrictest.Network) []*fabrictest.Identity {
 		return append(n.Peers(2), fabrictest.New().Organisations[3].Peer)
-	})}, "not counted: CourtMSP: blockproof: invalid proof: certificate chain"},
+	})}, "not counted: blockproof: invalid proof: CourtMSP: the certificate has no chain to a root"},
 	"endorser of an unknown organisation": {forgery{transaction: endorsers(func(n *fabrictest.Network) []*fabrictest.Identity {
 		return append(n.Peers(2), fabrictest.NewOrganisation("OtherMSP").Peer)
 	})}, `"OtherMSP" is no organisation of the channel`},
@@ -271,7 +271,7 @@ var forgeries = map[string]struct {
 		borrowed := *n.Organisations[0].Peer
 		borrowed.MSP = "CourtMSP"
 		return append(n.Peers(2), &borrowed)
-	})}, "not counted: CourtMSP: blockproof: invalid proof: certificate chain"},
+	})}, "not counted: blockproof: invalid proof: CourtMSP: the certificate has no chain to a root"},
 	"revoked endorser": {forgery{network: func(n *fabrictest.Network) {
 		n.Organisations[1].Revoked = [][]byte{fabrictest.RevocationList(n.Organisations[1].CA, n.Organisations[1].Peer)}
 	}}, "not counted: blockproof: invalid proof: BureauMSP: the certificate is revoked"},
@@ -332,7 +332,7 @@ var forgeries = map[string]struct {
 	"foreign creator": {forgery{transaction: func(_ *fabrictest.Network, t *fabrictest.Transaction) {
 		t.Creator = fabrictest.New().Organisations[0].Client
 		t.Signer = t.Creator
-	}}, "creator of the transaction: NotaryMSP: blockproof: invalid proof: certificate chain"},
+	}}, "creator of the transaction: blockproof: invalid proof: NotaryMSP: the certificate has no chain to a root"},
 	"expired creator": {forgery{transaction: func(n *fabrictest.Network, t *fabrictest.Transaction) {
 		t.Creator = fabrictest.Issue(n.Organisations[0].CA, "NotaryMSP", fabrictest.Subject{Name: "c", Units: []string{"client"}, NotAfter: anchoredAt.Add(-time.Hour)})
 		t.Signer = t.Creator

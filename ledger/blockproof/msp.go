@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"math/big"
 	"slices"
@@ -204,7 +205,7 @@ func parseCertificates(list [][]byte) ([]*x509.Certificate, error) {
 // parseCertificate reads one certificate in PEM with nothing behind it.
 func parseCertificate(text []byte) (*x509.Certificate, error) {
 	block, rest := pem.Decode(text)
-	if block == nil || block.Type != "CERTIFICATE" || len(bytes.TrimSpace(rest)) > 0 {
+	if block == nil || block.Type != "CERTIFICATE" || len(bytes.Trim(rest, " \t\r\n")) > 0 {
 		return nil, fmt.Errorf("%w: certificate is not PEM", ErrInvalid)
 	}
 	cert, err := x509.ParseCertificate(block.Bytes)
@@ -228,11 +229,15 @@ func (s *membership) chain(cert *x509.Certificate, at time.Time) ([]*x509.Certif
 		CurrentTime:   at,
 		KeyUsages:     []x509.ExtKeyUsage{x509.ExtKeyUsageAny},
 	})
-	if err != nil {
-		return nil, fmt.Errorf("%w: certificate chain: %w", ErrInvalid, err)
-	}
-	if len(chains) != 1 {
-		return nil, fmt.Errorf("%w: certificate has %d chains", ErrInvalid, len(chains))
+	// The words of package x509 are left out: they change with Go, and reports are compared byte for byte.
+	invalid := x509.CertificateInvalidError{}
+	switch {
+	case errors.As(err, &invalid) && invalid.Reason == x509.Expired:
+		return nil, errNotMember(s.id, "a certificate of the chain is not valid at "+at.UTC().Format(timeFormat))
+	case err != nil:
+		return nil, errNotMember(s.id, "the certificate has no chain to a root")
+	case len(chains) != 1:
+		return nil, errNotMember(s.id, fmt.Sprintf("the certificate has %d chains", len(chains)))
 	}
 	return chains[0], nil
 }
@@ -262,7 +267,7 @@ func (s *membership) member(text []byte, at time.Time) (*identity, error) {
 	}
 	chain, err := s.chain(cert, at)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", s.id, err)
+		return nil, err
 	}
 	if len(chain) < 2 {
 		return nil, errNotMember(s.id, "the certificate is a root")

@@ -461,10 +461,10 @@ def read_receipt(data: bytes) -> dict:
 
 def read_proof(data: bytes) -> dict:
     """Section 7."""
-    v = read_json(data, 512 << 10, "cunzheng/proof/v1")
+    v = read_json(data, 6 << 20, "cunzheng/proof/v1")
     members({"block": unbase64, "checkpoint": note_text, "index": integer, "kind": line(32), "log": origin,
              "proof": HASHES, "schema": text(64)})(v)
-    need(1 <= len(unbase64(v["block"])) <= 262144, "block")
+    need(1 <= len(unbase64(v["block"])) <= 4 << 20, "block")
     return v
 
 
@@ -516,8 +516,8 @@ def read_manifest(data: bytes) -> dict:
 # ---- section 8: trust -------------------------------------------------------------------------------------------------
 
 def read_trust(data: bytes) -> dict:
-    """Section 8."""
-    v = read_json(data, 1 << 20, "cunzheng/trust/v1", indented=True)
+    """Section 8, without the config blocks of channels, which consortium.py reads."""
+    v = read_json(data, 4 << 20, "cunzheng/trust/v1", indented=True)
     revoked = members({"at": time, "reason": REASON})
 
     def keys(words: str) -> Rule:
@@ -531,8 +531,15 @@ def read_trust(data: bytes) -> dict:
                 spki_of(k, "id")
                 need("until" not in k or time(k["until"]) >= time(k["from"]), "until")
         return check
-    ledger = members({"keys": keys("ledger"), "kind": one_of("embedded"), "name": line(512),
-                      "operators": array(0, 1024, line(512, empty=True))})
+    common = {"keys": keys("ledger"), "kind": one_of("embedded fabric"), "name": line(512),
+              "operators": array(0, 1024, line(512, empty=True))}
+
+    def ledger(v: Any) -> None:
+        if not isinstance(v, dict) or v.get("kind") != "fabric":
+            members(common)(v)
+            return
+        members({**common, "chaincode": IDENTIFIER, "configs": array(1, 32, unbase64)})(v)
+        need(not v["keys"], "keys of a channel")
     log = members({"keys": keys("log receipt token seal"), "office": line(512, empty=True), "origin": origin})
     members({"created": time, "ledgers": array(0, 256, ledger), "logs": array(0, 256, log), "schema": text(64)})(v)
     need(len({x["name"] for x in v["ledgers"]}) == len(v["ledgers"]), "repeated ledger")

@@ -151,14 +151,14 @@ func TestCases(t *testing.T) {
 	}
 }
 
-// TestMutations changes single bytes, spread over two bundles that pass: neither verifier may let one pass, and both
+// TestMutations changes single bytes, spread over three bundles that pass: neither verifier may let one pass, and both
 // must give the same verdict.
 func TestMutations(t *testing.T) {
 	requireTools(t)
 	cases := readCases(t)
 	limit := make(chan struct{}, runtime.GOMAXPROCS(0))
 	var wait sync.WaitGroup
-	for _, name := range []string{"anchored", "accepted"} {
+	for _, name := range []string{"anchored", "accepted", "consortium"} {
 		i := slices.IndexFunc(cases, func(c vectorCase) bool { return c.Name == name })
 		if i < 0 {
 			t.Fatalf("no case %q", name)

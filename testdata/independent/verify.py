@@ -20,6 +20,7 @@ from typing import BinaryIO, NamedTuple, Optional
 
 sys.dont_write_bytecode = True
 
+import consortium  # noqa: E402
 import formats as fm  # noqa: E402
 from formats import Bad, Newer, need, sm3, sm3_hex, time  # noqa: E402
 
@@ -27,10 +28,10 @@ MEDIA_TYPE = b"application/vnd.cunzheng.bundle+zip"
 IDS = ("container manifest statement disclosures content receipt inclusion trust anchor anchor-inclusion "
        "anchor-checkpoint checkpoint receipt-signature manifest-signature time").split()
 # Status of the codes (section 11.2); every other code is a failure.
-PASSED = set("ANCHOR_OK CONTAINER_OK CONTENT_OK DISCLOSURES_OK INCLUSION_OK KEY_REVOKED_AFTER_ANCHOR "
+PASSED = set("ANCHOR_CONSORTIUM_OK ANCHOR_OK CONTAINER_OK CONTENT_OK DISCLOSURES_OK INCLUSION_OK KEY_REVOKED_AFTER_ANCHOR "
              "KEY_REVOKED_WITHOUT_FAULT MANIFEST_OK RECEIPT_OK SIGNATURE_OK STATEMENT_OK TIME_OK TRUST_OK".split())
 UNDECIDED = set("ANCHOR_KIND FORMAT_NEWER KEY_REVOKED_LATER KEY_UNKNOWN TIME_AFTER_AT TIME_BEFORE TIME_CONTRADICTION "
-                "TRUST_LOG_UNKNOWN TRUST_NONE NOT_REACHED".split())
+                "TRUST_LEDGER_UNKNOWN TRUST_LOG_UNKNOWN TRUST_NONE NOT_REACHED".split())
 SKIPPED = set("ANCHOR_LATER ANCHOR_NONE CONTENT_ABSENT CONTENT_NONE DISCLOSURES_NONE".split())
 
 
@@ -39,6 +40,7 @@ SKIPPED = set("ANCHOR_LATER ANCHOR_NONE CONTENT_ABSENT CONTENT_NONE DISCLOSURES_
 ORDER = ("mimetype META-INF/manifest.json META-INF/manifest.sig statement.json receipt.json proof.json disclosures.json "
          "trust.json README.txt").split()
 OPTIONAL = {"proof.json", "disclosures.json", "trust.json"}
+LIMITS = {"proof.json": 6 << 20, "trust.json": 4 << 20}  # of the others: 1 MiB
 
 
 class Entry(NamedTuple):
@@ -129,7 +131,7 @@ class Bundle:
             self.original = names.pop()
         need(names == [n for n in ORDER if n in names or n not in OPTIONAL], "entries")
         small = self.entries if self.original is None else self.entries[:-1]
-        need(all(e.size <= 1 << 20 for e in small), "size of an entry")
+        need(all(e.size <= LIMITS.get(n, 1 << 20) for n, e in zip(names, small)), "size of an entry")
         for name, e in zip(names, self.entries):
             self.small[name] = self.at(e.start, e.size)
             need(zlib.crc32(self.small[name]) == e.crc, "CRC")
@@ -188,7 +190,11 @@ class Verifier:
         self.trust, self.content, self.at = trust, content, at
         self.codes: dict[str, str] = {}
         self.anchored: Optional[int] = None
+        self.covers: Optional[int] = None  # the same, if that time shows something about a key
         self.anchored_size = 0
+        # Config blocks of each channel in the trust file.
+        self.channels = {} if trust is None else {
+            x["name"]: (x["chaincode"], consortium.trusted_configs(x)) for x in trust["ledgers"] if x["kind"] == "fabric"}
         self.statement: Optional[dict] = None
         self.manifest: Optional[dict] = None
         self.keys: Optional[list[dict]] = None  # of the receipt's log; None if the trust file does not name it
@@ -239,7 +245,7 @@ class Verifier:
         self.check_anchor(small.get("proof.json"), receipt, head, leaf)
         received, issued = time(receipt["receivedAt"]), time(receipt["issuedAt"])
         if head is not None:
-            covered = self.anchored if head.size <= self.anchored_size else None
+            covered = self.covers if head.size <= self.anchored_size else None
             self.codes["checkpoint"] = self.judge_checkpoint(head, receipt["log"], received, issued, covered)
         unsigned = {k: v for k, v in receipt.items() if k != "signature"}
         self.codes["receipt-signature"] = self.judge_signature(
@@ -329,43 +335,77 @@ class Verifier:
             codes["anchor"] = "ANCHOR_MISMATCH"
         elif accepted is not None and accepted.size == head.size and accepted.root != head.root:
             codes["anchor"] = "ANCHOR_FORK"
-        elif proof["kind"] != "embedded":
+        elif proof["kind"] not in ("embedded", "fabric"):
             codes["anchor"] = "ANCHOR_KIND"
         holds = fm.included(leaf, proof["index"], head.size, head.root, proof["proof"])  # 3
         codes["anchor-inclusion"] = "INCLUSION_OK" if holds else "INCLUSION_INVALID"
         if "anchor" in codes:
             return
+        judge = self.judge_channel if proof["kind"] == "fabric" else self.judge_embedded
+        moment = judge(proof, head.size)
+        if moment is not None:
+            codes["anchor-checkpoint"] = self.judge_checkpoint(  # 7
+                head, receipt["log"], time(receipt["receivedAt"]), moment, self.covers)
+
+    def judge_channel(self, proof: dict, size: int) -> Optional[int]:
+        """Steps 9.4 to 9.6, kind fabric. Returns the block time if the checkpoint is to be judged."""
+        codes = self.codes
+        try:
+            block = consortium.Proof(fm.unbase64(proof["block"]))
+            if block.channel not in self.channels:
+                raise consortium.Unknown
+            origin, note, moment = block.verify(*self.channels[block.channel])
+        except Bad:
+            codes["anchor"] = "ANCHOR_INVALID"
+            return None
+        except consortium.Unknown:
+            codes["anchor"] = "TRUST_LEDGER_UNKNOWN"
+            return None
+        if (origin, note) != (proof["log"], proof["checkpoint"]):
+            codes["anchor"] = "ANCHOR_MISMATCH"
+        elif moment < 1:
+            codes["anchor"] = "ANCHOR_INVALID"
+        elif moment > self.at:
+            codes["anchor"] = codes["anchor-checkpoint"] = "ANCHOR_LATER"
+        if "anchor" in codes:
+            return None
+        codes["anchor"] = "ANCHOR_CONSORTIUM_OK"
+        self.anchored, self.anchored_size = moment, size
+        return moment
+
+    def judge_embedded(self, proof: dict, size: int) -> Optional[int]:
+        """The same, kind embedded."""
+        codes = self.codes
         ledgers = [] if self.trust is None else self.trust["ledgers"]
         try:  # 4
             block = fm.read_block(fm.unbase64(proof["block"]))
             key = next((k for x in ledgers for k in x["keys"] if k["id"] == block["key"]), None)
             if key is None:
                 codes["anchor"] = "KEY_UNKNOWN"
-                return
+                return None
             message = b"cunzheng.embedded-block.v1\n" + fm.canonical(block["block"])
             need(fm.verify_sm2(fm.unbase64(key["spki"]), message, fm.unbase64(block["signature"])), "signature")
             anchored = fm.anchored_head(block["block"])
         except Bad:
             codes["anchor"] = "ANCHOR_INVALID"
-            return
+            return None
         if anchored != (proof["log"], proof["checkpoint"]):
             codes["anchor"] = "ANCHOR_MISMATCH"
-            return
+            return None
         moment = time(block["block"]["time"])
         if moment > self.at:  # 5
             codes["anchor"] = codes["anchor-checkpoint"] = "ANCHOR_LATER"
-            return
+            return None
         named = [x for x in ledgers if x["name"] == block["block"]["ledger"]]
         key = next((k for x in named for k in x["keys"] if k["id"] == block["key"]), None)
         if key is None:  # 6
             codes["anchor"] = "ANCHOR_KEY_FOREIGN"
-            return
+            return None
         code = self.judge_key(key, "ledger", moment, moment)
         codes["anchor"] = "ANCHOR_OK" if code == "SIGNATURE_OK" else code
         if codes["anchor"] in PASSED:
-            self.anchored, self.anchored_size = moment, head.size
-        codes["anchor-checkpoint"] = self.judge_checkpoint(  # 7
-            head, receipt["log"], time(receipt["receivedAt"]), moment, self.anchored)
+            self.anchored, self.anchored_size, self.covers = moment, size, moment
+        return moment
 
     def judge_key(self, key: dict, role: str, earliest: int, latest: int,
                   anchored: Optional[int] = None) -> str:
