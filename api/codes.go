@@ -36,6 +36,7 @@ const (
 	codeForbidden        = notary.CodeForbidden
 	codeGrantType        = "GRANT_TYPE_UNSUPPORTED"
 	codeTooMany          = "TOO_MANY_REQUESTS"
+	codeAccountLocked    = "ACCOUNT_LOCKED" // from one address
 )
 
 // kind is what a code means over HTTP. The titles also serve as the sentence where an error brings none of its own.
@@ -73,6 +74,7 @@ var kinds = map[string]kind{
 	codeTokenRevoked:     {status: http.StatusUnauthorized, zh: "账号或密钥已停用，请重新登录", en: "The account or its key may no longer be used; sign in again"},
 	codeGrantType:        {status: http.StatusBadRequest, zh: "不支持的 grant_type", en: "Unsupported grant_type"},
 	codeTooMany:          {status: http.StatusTooManyRequests, zh: "请求过多，请稍后再试", en: "Too many requests; try again later", retry: time.Second},
+	codeAccountLocked:    {status: http.StatusTooManyRequests, zh: "此账号从此地址登录失败次数过多，请稍后再试", en: "Too many failures of this account from this address; try again later", retry: time.Minute},
 
 	notary.CodeNameInvalid:         {status: http.StatusUnprocessableEntity, zh: "文件名无效", en: "Invalid file name"},
 	notary.CodeFieldInvalid:        {status: http.StatusUnprocessableEntity, zh: "字段不符合规则", en: "A field breaks a rule"},
@@ -111,7 +113,6 @@ var kinds = map[string]kind{
 	notary.CodeKeyNotInUse:         {status: http.StatusConflict, zh: "密钥不在有效期内", en: "The key is not within its validity"},
 	notary.CodePasswordWeak:        {status: http.StatusUnprocessableEntity, zh: "密码强度不足", en: "The password is too weak"},
 	notary.CodeLoginFailed:         {status: http.StatusUnauthorized, zh: "账号或密码错误", en: "Wrong account or password", grant: true},
-	notary.CodeAccountLocked:       {status: http.StatusTooManyRequests, zh: "登录失败次数过多，账号已暂时锁定", en: "Too many failures: the account is locked for a while"},
 
 	consortium.CodeOfficeUnknown:        {status: http.StatusNotFound, zh: "联盟中没有此机构", en: "No such office in the consortium"},
 	consortium.CodeNodeUnavailable:      {status: http.StatusServiceUnavailable, zh: "其他机构的节点暂无应答", en: "Another office's node does not answer", retry: 10 * time.Second, speaks: true},

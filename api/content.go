@@ -46,9 +46,8 @@ func (s *Server) getContent(c echo.Context) error {
 		header.Set("Content-Range", fmt.Sprintf("bytes %d-%d/%d", part.first, part.first+part.length-1, info.Size))
 	}
 	d := s.newDownload(c, header, status)
-	d.skip, d.left = part.first, part.length
-	if !part.partial {
-		d.left = -1
+	if part.partial {
+		d.left = part.length
 	}
-	return d.finish(s.evidence.Content(ctx, actor, n, d))
+	return d.finish(s.evidence.Content(ctx, actor, n, part.first, d))
 }

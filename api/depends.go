@@ -21,7 +21,8 @@ type Evidence interface {
 	Search(ctx context.Context, by notary.Actor, q notary.Query) (*notary.Page, error)
 	Bundle(ctx context.Context, by notary.Actor, number string, w io.Writer, o notary.BundleOptions) error
 	ContentInfo(ctx context.Context, by notary.Actor, number string) (*notary.ContentInfo, error)
-	Content(ctx context.Context, by notary.Actor, number string, w io.Writer) error
+	// Content writes the original from byte first on.
+	Content(ctx context.Context, by notary.Actor, number string, first int64, w io.Writer) error
 	Trust() (*evidence.Trust, error)
 }
 

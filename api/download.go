@@ -17,8 +17,7 @@ type download struct {
 	header http.Header
 	status int
 
-	skip int64 // bytes still to leave out, for a range
-	left int64 // bytes still to send; negative: no limit
+	left int64 // bytes still to send, for a range; negative: no limit
 }
 
 // errRangeDone ends the producer of a download once the range is sent.
@@ -36,13 +35,7 @@ func (d *download) begin() {
 }
 
 func (d *download) Write(b []byte) (int, error) {
-	if err := d.c.Request().Context().Err(); err != nil {
-		return 0, err // the client has left; while bytes before a range are skipped nothing else would tell
-	}
 	whole := len(b)
-	skipped := min(d.skip, int64(len(b)))
-	d.skip -= skipped
-	b = b[skipped:]
 	if d.left >= 0 && int64(len(b)) > d.left {
 		b = b[:d.left]
 	}

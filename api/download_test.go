@@ -112,6 +112,42 @@ func TestDamagedOriginal(t *testing.T) {
 	}
 }
 
+// TestRangeReadsItsPartOnly holds that a range is read from where it begins, and that what is read of it is genuine.
+func TestRangeReadsItsPartOnly(t *testing.T) {
+	e := start(t, nil)
+	content := strings.Repeat("0123456789abcdef", 64<<10) // 1 MiB
+	d, err := e.as(t, "depositor").DepositFile(t.Context(), file("a.bin", content))
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(e.dir, "originals", "*", "*"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	sealed, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	damage := func(at int) {
+		t.Helper()
+		changed := bytes.Clone(sealed)
+		changed[at] ^= 1
+		if err := os.WriteFile(files[0], changed, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := "/v1/evidence/" + d.Number + "/content"
+	for name, at := range map[string]int{"beginning": 10_000, "middle": len(sealed) / 2} {
+		damage(at)
+		a := e.do(t, notary.RoleDepositor, get, path, "", "Range", "bytes=1000000-").want(t, http.StatusPartialContent)
+		if string(a.body) != content[1_000_000:] {
+			t.Errorf("damage at the %s: %d bytes of another content", name, len(a.body))
+		}
+	}
+	damage(len(sealed) - 20_000)
+	e.do(t, notary.RoleDepositor, get, path, "", "Range", "bytes=1000000-").wantProblem(t, http.StatusInternalServerError, notary.CodeContentDamaged)
+}
+
 func (e *env) metricsText(t testing.TB) string {
 	t.Helper()
 	return string(e.do(t, notary.RoleAuditAdmin, get, "/metrics", "").want(t, http.StatusOK).body)

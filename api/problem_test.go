@@ -78,7 +78,7 @@ func TestEveryCodeHasAStatus(t *testing.T) {
 		if strings.HasSuffix(k.en, ".") || strings.HasSuffix(k.zh, "。") {
 			t.Errorf("%s: a title is no sentence", code)
 		}
-		if (k.status == http.StatusTooManyRequests) != (k.retry > 0) && k.status < 500 && code != notary.CodeAccountLocked {
+		if (k.status == http.StatusTooManyRequests) != (k.retry > 0) && k.status < 500 {
 			t.Errorf("%s: 429 and Retry-After go together", code)
 		}
 	}

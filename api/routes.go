@@ -72,6 +72,7 @@ var routes = []route{
 	{method: post, path: "/v1/registry/keys/:key/revocation", name: "revokeKey", access: securityAdmins, body: bodySmall, handle: (*Server).revokeKey},
 
 	{method: get, path: "/v1/trust", name: "getTrust", access: public, handle: (*Server).getTrust},
+	{method: get, path: "/v1/trust/consortium", name: "getConsortiumTrust", access: public, handle: (*Server).getConsortiumTrust},
 	{method: get, path: "/v1/keys", name: "getKeys", access: public, handle: (*Server).getKeys},
 	{method: get, path: "/log/checkpoint", name: "getCheckpoint", access: public, handle: (*Server).getCheckpoint},
 	{method: get, path: "/log/tile/*", name: "getTile", access: public, handle: (*Server).getTile},

@@ -18,6 +18,7 @@ import (
 
 	"cunzheng/api/signin"
 	"cunzheng/api/token"
+	"cunzheng/evidence"
 )
 
 // Options are what a server is made of. Fields without a stated default are needed.
@@ -29,6 +30,9 @@ type Options struct {
 
 	Proofs     Proofs     // public proofs of this node's own evidence; default: none are given
 	Consortium Consortium // public proofs of other nodes; default: none are looked for
+
+	// ConsortiumTrust makes the trust file of all nodes of the consortium; default: there is none.
+	ConsortiumTrust func(context.Context) (*evidence.Trust, error)
 
 	// Issuer is the public base URL, such as "https://cz.example". It is iss and aud of access tokens.
 	Issuer string
@@ -78,8 +82,10 @@ type Server struct {
 
 	proofs     Proofs     // may be nil
 	consortium Consortium // may be nil
-	ownProofs  *places    // of own public proofs under way
-	relays     *places    // of others' public proofs under way
+
+	consortiumTrust func(context.Context) (*evidence.Trust, error) // may be nil
+	ownProofs       *places                                        // of own public proofs under way
+	relays          *places                                        // of others' public proofs under way
 
 	stopping atomic.Bool
 	underWay underWay
@@ -109,7 +115,7 @@ func New(o Options) (*Server, error) {
 		evidence: o.Evidence, registry: o.Registry, log: o.Log, keys: o.Tokens, base: o.Issuer,
 		version: cmp.Or(o.Version, "dev"), limits: limits, ready: o.Ready, clock: o.Clock, logger: o.Logger, gatherer: o.Gatherer, proxies: o.Proxies,
 		batches: newPlaces(limits.Batches), uploads: newPlaces(limits.Uploads),
-		proofs: o.Proofs, consortium: o.Consortium, ownProofs: newPlaces(limits.Proofs), relays: newPlaces(limits.Proofs),
+		proofs: o.Proofs, consortium: o.Consortium, consortiumTrust: o.ConsortiumTrust, ownProofs: newPlaces(limits.Proofs), relays: newPlaces(limits.Proofs),
 	}
 	if s.ready == nil {
 		s.ready = func(context.Context) []Check { return nil }

@@ -98,7 +98,7 @@ func tooManySignIns(r *signin.Refusal) error {
 		return &failure{code: string(token.CodeBusy), retry: r.Retry}
 	}
 	seconds := int((r.Retry + time.Second - 1) / time.Second)
-	return &failure{code: notary.CodeAccountLocked, retry: r.Retry,
+	return &failure{code: codeAccountLocked, retry: r.Retry,
 		zh: fmt.Sprintf("此账号从此地址登录失败次数过多，请在 %d 秒后再试。", seconds),
 		en: fmt.Sprintf("Too many failed attempts of this account from this address; try again in %d seconds.", seconds)}
 }

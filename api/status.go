@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"cunzheng/api/wire"
+	"cunzheng/evidence"
 )
 
 // openapi.yaml is written by hand; openapi.json is the same document, kept in step by TestOpenAPIForms.
@@ -65,6 +66,27 @@ func (s *Server) getTrust(c echo.Context) error {
 	if err != nil {
 		return err
 	}
+	return writeTrust(c, trust)
+}
+
+// getConsortiumTrust answers with the trust file of all nodes on the shared ledger.
+func (s *Server) getConsortiumTrust(c echo.Context) error {
+	if s.consortiumTrust == nil {
+		return &failure{code: codeNoSuchPath}
+	}
+	release, err := s.relays.take(c.Request().Context(), s.callerAddress(c.Request()), proofPatience)
+	if err != nil {
+		return err
+	}
+	defer release()
+	trust, err := s.consortiumTrust(c.Request().Context())
+	if err != nil {
+		return err
+	}
+	return writeTrust(c, trust)
+}
+
+func writeTrust(c echo.Context, trust *evidence.Trust) error {
 	encoded, err := trust.Encode()
 	if err != nil {
 		return err

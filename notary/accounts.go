@@ -13,10 +13,10 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"golang.org/x/crypto/argon2"
 
 	"cunzheng/crypto/sm3"
@@ -37,16 +37,6 @@ const (
 	minPassword = 10   // bytes
 	maxPassword = 1024 // bytes
 
-	// After freeFailures wrong passwords in a row an account is locked for firstLock, and each time twice as long.
-	freeFailures = 5
-	firstLock    = time.Minute
-	longestLock  = time.Hour
-
-	// maxFailures bounds the names whose failures are remembered: anybody can make up names.
-	maxFailures = 10_000
-	// forgetFailures: a series of failures that is this old has ended.
-	forgetFailures = 24 * time.Hour
-
 	// passwordTurns bounds the memory that checking passwords takes at the same time.
 	passwordTurns = 2
 
@@ -54,13 +44,15 @@ const (
 	schemaAccounts = "cunzheng/accounts/v1"
 )
 
-// accounts holds what must not be in the log: password hashes and failed attempts. The file is JSON, sealed under the
-// master key and replaced as a whole.
+// accounts holds what must not be in the log: password hashes. The file is JSON, sealed under the master key and replaced
+// as a whole.
+//
+// It counts no failures and locks nobody out: only who knows where an attempt comes from can slow the guesser without
+// shutting out the holder. That is package api/signin, in front of Authenticate.
 type accounts struct {
 	path  string
 	keys  *keystore.Store
 	cost  PasswordCost
-	now   func() time.Time
 	turns chan struct{}
 	dummy passwordHash // checked for names without a password, so that they take the same time
 
@@ -71,9 +63,8 @@ type accounts struct {
 type accountState struct {
 	Schema    string                  `json:"schema"`
 	Passwords map[string]passwordHash `json:"passwords"` // by account
-	// Failures by the digest of the name that was given. Names that do not exist are counted like others: otherwise
-	// the lock would tell which do.
-	Failures map[string]failures `json:"failures"`
+	// Failures were counted by earlier versions. They are read over and not written again.
+	Failures jsontext.Value `json:"failures,omitzero"`
 }
 
 type passwordHash struct {
@@ -82,22 +73,15 @@ type passwordHash struct {
 	Hash []byte       `json:"hash"`
 }
 
-type failures struct {
-	Count  int       `json:"count"`
-	Last   time.Time `json:"last"`
-	Locked time.Time `json:"locked,omitzero"` // until then
-	Known  bool      `json:"known,omitzero"`  // the account exists
-}
-
-func openAccounts(path string, keys *keystore.Store, cost PasswordCost, now func() time.Time) (*accounts, error) {
+func openAccounts(path string, keys *keystore.Store, cost PasswordCost) (*accounts, error) {
 	if cost == (PasswordCost{}) {
 		cost = defaultPasswordCost
 	}
-	a := &accounts{path: path, keys: keys, cost: cost, now: now, turns: make(chan struct{}, passwordTurns)}
+	a := &accounts{path: path, keys: keys, cost: cost, turns: make(chan struct{}, passwordTurns)}
 	a.dummy = a.hash([]byte(rand.Text()))
 	sealed, err := os.ReadFile(path)
 	if errors.Is(err, fs.ErrNotExist) {
-		a.state = accountState{Schema: schemaAccounts, Passwords: map[string]passwordHash{}, Failures: map[string]failures{}}
+		a.state = accountState{Schema: schemaAccounts, Passwords: map[string]passwordHash{}}
 		return a, nil
 	}
 	if err != nil {
@@ -111,7 +95,7 @@ func openAccounts(path string, keys *keystore.Store, cost PasswordCost, now func
 	if err := json.Unmarshal(plain, &a.state, json.RejectUnknownMembers(true)); err != nil {
 		return nil, fmt.Errorf("notary: %s: %w", path, err)
 	}
-	if a.state.Schema != schemaAccounts || a.state.Passwords == nil || a.state.Failures == nil {
+	if a.state.Schema != schemaAccounts || a.state.Passwords == nil {
 		return nil, fmt.Errorf("notary: %s is of another version", path)
 	}
 	return a, nil
@@ -128,15 +112,9 @@ func derive(password, salt []byte, c PasswordCost) []byte {
 	return argon2.IDKey(password, salt, c.Passes, c.Memory, c.Lanes, 32)
 }
 
-// failureKey keeps what somebody typed out of the file; it may well be a password.
-func failureKey(account string) string {
-	sum := sm3.Sum([]byte("cunzheng/failures/v1\x00" + account))
-	return hex.EncodeToString(sum[:16])
-}
-
 // change applies edit to a copy of the state, writes it, and makes it the state. The caller holds mu.
 func (a *accounts) change(edit func(*accountState)) error {
-	changed := accountState{Schema: schemaAccounts, Passwords: maps.Clone(a.state.Passwords), Failures: maps.Clone(a.state.Failures)}
+	changed := accountState{Schema: schemaAccounts, Passwords: maps.Clone(a.state.Passwords)}
 	edit(&changed)
 	plain, err := json.Marshal(&changed, json.Deterministic(true))
 	if err != nil {
@@ -168,14 +146,11 @@ func (a *accounts) prepare(ctx context.Context, account, password string) (passw
 	return a.hash([]byte(password)), nil
 }
 
-// setPassword gives the account a password and ends its lock.
+// setPassword gives the account a password.
 func (a *accounts) setPassword(account string, hashed passwordHash) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return a.change(func(s *accountState) {
-		s.Passwords[account] = hashed
-		delete(s.Failures, failureKey(account))
-	})
+	return a.change(func(s *accountState) { s.Passwords[account] = hashed })
 }
 
 // passwordCredential begins the credentials of passwords.
@@ -219,14 +194,9 @@ func (a *accounts) check(ctx context.Context, account, password string) (credent
 		return "", err
 	}
 	defer release()
-	key := failureKey(account)
 	a.mu.Lock()
 	stored, known := a.state.Passwords[account]
-	locked := a.state.Failures[key].Locked.Sub(a.now())
 	a.mu.Unlock()
-	if locked > 0 {
-		return "", lockedError(locked)
-	}
 	if !known {
 		stored = a.dummy
 	}
@@ -234,64 +204,8 @@ func (a *accounts) check(ctx context.Context, account, password string) (credent
 		password = ""
 	}
 	same := subtle.ConstantTimeCompare(derive([]byte(password), stored.Salt, stored.Cost), stored.Hash) == 1
-
-	a.mu.Lock()
-	defer a.mu.Unlock()
 	if same && known {
-		if _, failed := a.state.Failures[key]; failed {
-			err = a.change(func(s *accountState) { delete(s.Failures, key) })
-		}
-		return stored.credential(), err
-	}
-	if err := a.change(func(s *accountState) { s.fail(key, known, a.now()) }); err != nil {
-		return "", err
-	}
-	if locked := a.state.Failures[key].Locked.Sub(a.now()); locked > 0 {
-		return "", lockedError(locked)
+		return stored.credential(), nil
 	}
 	return "", refuse(CodeLoginFailed, "账号或口令有误。", "The account or the password is wrong.")
-}
-
-func lockedError(left time.Duration) error {
-	left = left.Truncate(time.Second) + time.Second
-	e := refuse(CodeAccountLocked, fmt.Sprintf("失败次数过多，请在 %d 秒后再试。", int(left.Seconds())),
-		fmt.Sprintf("Too many failed attempts; try again in %d seconds.", int(left.Seconds())))
-	e.Retry = left
-	return e
-}
-
-// fail counts a failure.
-func (s *accountState) fail(key string, known bool, now time.Time) {
-	f := s.Failures[key]
-	if now.Sub(f.Last) > forgetFailures {
-		f = failures{}
-	}
-	f.Count++
-	f.Last, f.Known = now, known
-	if over := f.Count - freeFailures; over >= 0 {
-		lock := longestLock
-		if over < 6 { // 1, 2, 4 … 32 minutes
-			lock = min(firstLock<<over, longestLock)
-		}
-		f.Locked = now.Add(lock)
-	}
-	if _, there := s.Failures[key]; !there && len(s.Failures) >= maxFailures {
-		s.forget(now)
-	}
-	s.Failures[key] = f
-}
-
-// forget makes room: old series first, then the oldest of made-up names, so that whoever makes up names cannot lift
-// the lock of a real one.
-func (s *accountState) forget(now time.Time) {
-	maps.DeleteFunc(s.Failures, func(_ string, f failures) bool { return now.Sub(f.Last) > forgetFailures })
-	for len(s.Failures) >= maxFailures {
-		oldest, at := "", failures{}
-		for key, f := range s.Failures {
-			if oldest == "" || at.Known && !f.Known || at.Known == f.Known && f.Last.Before(at.Last) {
-				oldest, at = key, f
-			}
-		}
-		delete(s.Failures, oldest)
-	}
 }

@@ -3,13 +3,11 @@ package notary_test
 import (
 	"bytes"
 	"context"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"cunzheng/evidence"
 	"cunzheng/notary"
@@ -65,61 +63,34 @@ func TestPasswords(t *testing.T) {
 	wantCode(t, n.login(t, "alice", "wrong password"), notary.CodeLoginFailed)
 }
 
-// TestLockOut: five failures are free; then the lock doubles. It holds over a restart, against the right password
-// too, and for names that do not exist just the same, so that it tells nobody which do.
-func TestLockOut(t *testing.T) {
+// TestNobodyIsShutOut: wrong passwords, however many, lock nobody out and leave nothing behind. Slowing the guesser is the
+// business of whoever knows where an attempt comes from.
+func TestNobodyIsShutOut(t *testing.T) {
 	n := withAccount(t)
-	for _, name := range []string{"alice", "nobody", "王", strings.Repeat("n", 5000), ""} {
-		for i := range 4 {
-			if e := wantCode(t, n.login(t, name, "wrong password"), notary.CodeLoginFailed); e.Retry != 0 {
-				t.Errorf("failure %d: retry %v", i, e.Retry)
-			}
-		}
-		for _, minutes := range []int{1, 2, 4, 8, 16, 32, 60, 60} {
-			lock := time.Duration(minutes) * time.Minute
-			e := wantCode(t, n.login(t, name, "wrong password"), notary.CodeAccountLocked)
-			if e.Retry < lock || e.Retry > lock+2*time.Second {
-				t.Errorf("%q: locked for %v, want %v", name, e.Retry, lock)
-			}
-			n.restart(t)
-			wantCode(t, n.login(t, name, password), notary.CodeAccountLocked)
-			n.clock.add(lock + time.Second)
-		}
-	}
-	if err := n.login(t, "alice", password); err != nil {
-		t.Fatalf("after the lock: %v", err)
-	}
-	wantCode(t, n.login(t, "alice", "wrong password"), notary.CodeLoginFailed) // success started a new series
-	for range 5 {
-		n.login(t, "alice", "wrong password")
-	}
-	wantCode(t, n.login(t, "alice", password), notary.CodeAccountLocked)
-	if err := n.SetPassword(t.Context(), secretAdm, "alice", password+"2"); err != nil {
+	path := filepath.Join(n.dir, "notary", "accounts.sealed")
+	before, err := os.ReadFile(path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	if err := n.login(t, "alice", password+"2"); err != nil {
-		t.Errorf("a new password does not end the lock: %v", err)
-	}
-}
-
-// TestParallelGuesses: guessing in parallel gains at most one guess for each turn.
-func TestParallelGuesses(t *testing.T) {
-	n := withAccount(t)
 	var group sync.WaitGroup
-	var mu sync.Mutex
-	results := map[string]int{}
-	for i := range 40 {
+	for range 4 {
 		group.Go(func() {
-			_, err := n.Authenticate(t.Context(), "alice", fmt.Sprint("wrong password ", i))
-			mu.Lock()
-			defer mu.Unlock()
-			code, _, _ := strings.Cut(err.Error(), ":")
-			results[code]++
+			for _, name := range []string{"alice", "nobody", strings.Repeat("n", 5000), ""} {
+				for range 10 {
+					if _, err := n.Authenticate(t.Context(), name, "wrong password"); err == nil || !strings.HasPrefix(err.Error(), notary.CodeLoginFailed) {
+						t.Errorf("%.10q: %v", name, err)
+					}
+				}
+			}
 		})
 	}
 	group.Wait()
-	if results[notary.CodeLoginFailed] > 6 || results[notary.CodeLoginFailed]+results[notary.CodeAccountLocked] != 40 {
-		t.Errorf("%v", results)
+	if err := n.login(t, "alice", password); err != nil {
+		t.Error(err)
+	}
+	after, err := os.ReadFile(path)
+	if err != nil || !bytes.Equal(before, after) {
+		t.Errorf("the file was written, %v", err)
 	}
 }
 

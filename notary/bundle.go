@@ -39,7 +39,7 @@ func (s *Service) bundle(ctx context.Context, by Actor, number string, w io.Writ
 	}
 	var content *evidence.ContentSource
 	if o.WithContent {
-		original, err := s.original(ctx, f)
+		original, err := s.original(ctx, f, 0)
 		if err != nil {
 			return err
 		}
@@ -136,13 +136,16 @@ func (s *Service) anchorFrom(minSize uint64) (size uint64, kind string, block []
 	return size, proof.Kind, block, nil
 }
 
-// original opens the stored original of a deposit and compares what the vault says about it with the statement.
-func (s *Service) original(ctx context.Context, f found) (*vault.Reader, error) {
+// original opens the stored original of a deposit at a byte, and compares what the vault says about it with the statement.
+func (s *Service) original(ctx context.Context, f found, first int64) (*vault.Reader, error) {
 	if f.statement.OriginalKept != evidence.KeptByPlatform {
 		return nil, refuse(CodeContentNotKept, "平台仅保存了摘要，原文由申请人保管。",
 			"Only the digest was deposited; the depositor keeps the original.")
 	}
-	r, err := s.vault.Open(ctx, f.statement.Number)
+	if first < 0 || first > 0 && first >= *f.statement.Content.Size {
+		return nil, internal(fmt.Errorf("byte %d lies outside the content", first))
+	}
+	r, err := s.vault.OpenFrom(ctx, f.statement.Number, first)
 	if err != nil {
 		return nil, s.streamError(err)
 	}
@@ -176,7 +179,7 @@ func (s *Service) contentInfo(ctx context.Context, by Actor, number string) (*Co
 		return nil, err
 	}
 	if f.statement.OriginalKept != evidence.KeptByPlatform {
-		_, err := s.original(ctx, f)
+		_, err := s.original(ctx, f, 0)
 		return nil, err
 	}
 	c := f.statement.Content
@@ -190,18 +193,18 @@ func (s *Service) contentInfo(ctx context.Context, by Actor, number string) (*Co
 	return info, err
 }
 
-// Content writes the original. Each byte is authenticated before it is written; an error after the first one means
-// that the rest is missing.
-func (s *Service) Content(ctx context.Context, by Actor, number string, w io.Writer) error {
-	return errorOf(s.content(ctx, by, number, w))
+// Content writes the original, from byte first on. Each byte is authenticated before it is written; an error after the
+// first one means that the rest is missing.
+func (s *Service) Content(ctx context.Context, by Actor, number string, first int64, w io.Writer) error {
+	return errorOf(s.content(ctx, by, number, first, w))
 }
 
-func (s *Service) content(ctx context.Context, by Actor, number string, w io.Writer) (err error) {
+func (s *Service) content(ctx context.Context, by Actor, number string, first int64, w io.Writer) (err error) {
 	f, err := s.look(by, actContent, number)
 	if err != nil {
 		return err
 	}
-	original, err := s.original(ctx, f)
+	original, err := s.original(ctx, f, first)
 	if err != nil {
 		return err
 	}

@@ -54,7 +54,7 @@ func TestMainPath(t *testing.T) {
 		t.Errorf("record: %+v", record)
 	}
 	var original bytes.Buffer
-	if err := n.Content(t.Context(), depositor, d.Number, &original); err != nil || original.String() != content {
+	if err := n.Content(t.Context(), depositor, d.Number, 0, &original); err != nil || original.String() != content {
 		t.Errorf("content: %d bytes, %v", original.Len(), err)
 	}
 	info, err := n.ContentInfo(t.Context(), depositor, d.Number)
@@ -72,7 +72,7 @@ func TestDigestDeposit(t *testing.T) {
 	n.wantPassed(t, depositor, d.Number, notary.BundleOptions{Disclose: true})
 	err := n.Bundle(t.Context(), depositor, d.Number, io.Discard, notary.BundleOptions{WithContent: true})
 	wantCode(t, err, notary.CodeContentNotKept)
-	wantCode(t, n.Content(t.Context(), depositor, d.Number, io.Discard), notary.CodeContentNotKept)
+	wantCode(t, n.Content(t.Context(), depositor, d.Number, 0, io.Discard), notary.CodeContentNotKept)
 	_, err = n.ContentInfo(t.Context(), depositor, d.Number)
 	wantCode(t, err, notary.CodeContentNotKept)
 	if r := receiptOf(t, d); r.Number != d.Number || r.Log != testOrigin {
@@ -201,7 +201,7 @@ func TestDamagedOriginal(t *testing.T) {
 	n := newNode(t)
 	d := n.mustDepositFile(t, depositor, notary.FileDeposit{Name: "a"}, strings.Repeat("x", 200_000))
 	damage(t, n)
-	wantCode(t, n.Content(t.Context(), depositor, d.Number, io.Discard), notary.CodeContentDamaged)
+	wantCode(t, n.Content(t.Context(), depositor, d.Number, 0, io.Discard), notary.CodeContentDamaged)
 	wantCode(t, n.Bundle(t.Context(), depositor, d.Number, io.Discard, notary.BundleOptions{WithContent: true}), notary.CodeContentDamaged)
 	n.wantPassed(t, depositor, d.Number, notary.BundleOptions{}) // the record itself is intact
 }

@@ -62,8 +62,7 @@ const (
 	CodeKeyRevoked          = "KEY_REVOKED"
 	CodeKeyNotInUse         = "KEY_NOT_IN_USE" // before or after its validity
 	CodePasswordWeak        = "PASSWORD_WEAK"
-	CodeLoginFailed         = "LOGIN_FAILED"   // unknown account or wrong password; never says which
-	CodeAccountLocked       = "ACCOUNT_LOCKED" // too many failures; see Retry
+	CodeLoginFailed         = "LOGIN_FAILED" // unknown account or wrong password; never says which
 )
 
 // Error gives the code, the English sentence and the cause.

@@ -127,7 +127,7 @@ func TestHaltedLog(t *testing.T) {
 				t.Errorf("repeated: duplicate %v, %d originals", d.Duplicate, n.originals(t))
 			}
 			var content bytes.Buffer
-			if err := n.Content(t.Context(), depositor, d.Number, &content); err != nil || content.String() != "content" {
+			if err := n.Content(t.Context(), depositor, d.Number, 0, &content); err != nil || content.String() != "content" {
 				t.Errorf("content %q, %v", &content, err)
 			}
 			n.wantClean(t)

@@ -62,7 +62,7 @@ func TestNothingPrivateIsLogged(t *testing.T) {
 			errs = append(errs, err.Error())
 		}
 	}
-	keep(n.Content(t.Context(), depositor, d.Number, &bytes.Buffer{}))
+	keep(n.Content(t.Context(), depositor, d.Number, 0, &bytes.Buffer{}))
 	_, err := n.DepositFile(t.Context(), depositor, notary.FileDeposit{Name: secret + "/x"}, strings.NewReader(secret))
 	keep(err)
 	_, err = n.DepositFile(t.Context(), depositor, notary.FileDeposit{Name: "a", Private: map[string]string{"collector": secret + "\x00"}}, strings.NewReader(secret))

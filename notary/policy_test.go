@@ -99,7 +99,7 @@ func (n *node) wantEvidenceAccess(t *testing.T, by notary.Actor, number, organis
 	if err == nil && strings.Contains(bundle.String(), "secret name") != may("p") {
 		t.Errorf("whether the bundle discloses is wrong for %v", by.Roles)
 	}
-	n.wantDecision(t, "content", n.Content(t.Context(), by, number, io.Discard), may("c"), refusal("c"))
+	n.wantDecision(t, "content", n.Content(t.Context(), by, number, 0, io.Discard), may("c"), refusal("c"))
 	n.wantDecision(t, "bundle with content", n.Bundle(t.Context(), by, number, io.Discard, notary.BundleOptions{WithContent: true}), may("c"), refusal("c"))
 	_, err = n.ContentInfo(t.Context(), by, number)
 	n.wantDecision(t, "content info", err, may("c"), refusal("c"))

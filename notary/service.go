@@ -152,7 +152,7 @@ func build(d Deps) (*Service, error) {
 		s.metrics.disagreements.Inc()
 		s.alarm(err)
 	})}
-	if s.accounts, err = openAccounts(filepath.Join(d.Dir, accountsFile), d.Keys, d.Password, s.clock.wall); err != nil {
+	if s.accounts, err = openAccounts(filepath.Join(d.Dir, accountsFile), d.Keys, d.Password); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil

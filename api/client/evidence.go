@@ -148,7 +148,16 @@ func (c *Client) Proof(ctx context.Context, number string, sm3 evidence.Digest, 
 
 // Trust returns the platform's trust file and its bytes. It is worth what the connection is worth.
 func (c *Client) Trust(ctx context.Context) (*evidence.Trust, []byte, error) {
-	raw, err := c.public(ctx, "/v1/trust")
+	return c.trust(ctx, "/v1/trust")
+}
+
+// ConsortiumTrust returns the trust file of all nodes on the ledger that the server's node shares, and its bytes.
+func (c *Client) ConsortiumTrust(ctx context.Context) (*evidence.Trust, []byte, error) {
+	return c.trust(ctx, "/v1/trust/consortium")
+}
+
+func (c *Client) trust(ctx context.Context, path string) (*evidence.Trust, []byte, error) {
+	raw, err := c.public(ctx, path)
 	if err != nil {
 		return nil, nil, err
 	}

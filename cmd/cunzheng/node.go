@@ -204,7 +204,7 @@ func (n *node) Run(ctx context.Context, l net.Listener, publicURL string) error 
 		Logger: n.logger, Registerer: n.metrics, Gatherer: n.metrics,
 	}
 	if member != nil {
-		o.Consortium = member
+		o.Consortium, o.ConsortiumTrust = member, member.Trust
 	}
 	server, err := api.New(o)
 	if err != nil {

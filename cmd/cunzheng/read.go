@@ -277,6 +277,7 @@ func trustCommand() *cobra.Command {
 	}
 	var c connection
 	var output string
+	var consortium bool
 	export := &cobra.Command{
 		Use:   "export -o FILE",
 		Short: "Write the platform's trust file",
@@ -291,7 +292,11 @@ official gazette, or let the verifier compare its SM3.`,
 				return err
 			}
 			defer server.Close()
-			_, text, err := server.Trust(cmd.Context())
+			fetch := server.Trust
+			if consortium {
+				fetch = server.ConsortiumTrust
+			}
+			_, text, err := fetch(cmd.Context())
 			if err != nil {
 				return c.explain(err)
 			}
@@ -305,6 +310,7 @@ official gazette, or let the verifier compare its SM3.`,
 		},
 	}
 	c.addTo(export)
+	export.Flags().BoolVar(&consortium, "consortium", false, "of all nodes on the shared ledger, not of this one alone 联盟各节点")
 	export.Flags().StringVarP(&output, "output", "o", "trust.json", "file to write, - for standard output")
 	cmd.AddCommand(export)
 	return cmd

@@ -4,6 +4,7 @@ import (
 	"crypto/cipher"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 )
 
@@ -19,6 +20,9 @@ func SealedSize(plain int64) int64 {
 	return plain + chunks*tagSize
 }
 
+// ChunkOffset returns where chunk number n of a sealed stream begins, counted from 0.
+func ChunkOffset(n int64) int64 { return n * sealedChunkSize }
+
 // chunkNonce is the nonce of the next chunk. Eight bytes of the counter are
 // used: 2^64 chunks are more than anybody can write.
 type chunkNonce [nonceSize]byte
@@ -27,6 +31,8 @@ func (n *chunkNonce) next() {
 	counter := n[3 : nonceSize-1]
 	binary.BigEndian.PutUint64(counter, binary.BigEndian.Uint64(counter)+1)
 }
+
+func (n *chunkNonce) seek(chunk int64) { binary.BigEndian.PutUint64(n[3:nonceSize-1], uint64(chunk)) }
 
 func (n *chunkNonce) setLast() { n[nonceSize-1] = 1 }
 
@@ -123,6 +129,7 @@ type Reader struct {
 	nonce  chunkNonce
 	sealed []byte // room for a sealed chunk and the first byte of the next one
 	ahead  []byte // that byte, once it has been read; empty before the first chunk
+	inside bool   // a chunk stands before the next one
 	plain  []byte // decrypted, not yet returned; shares memory with sealed
 	err    error
 }
@@ -134,6 +141,21 @@ func NewReader(key []byte, src io.Reader) (*Reader, error) {
 		return nil, err
 	}
 	return &Reader{aead: aead, src: src, sealed: make([]byte, sealedChunkSize+1)}, nil
+}
+
+// NewReaderFrom returns a Reader of the rest of a sealed stream, from chunk number n on, counted from 0. The source must
+// begin there, see [ChunkOffset]. What the Reader promises holds for the rest: nothing is said about the chunks before.
+func NewReaderFrom(key []byte, src io.Reader, n int64) (*Reader, error) {
+	if n < 0 {
+		return nil, fmt.Errorf("sm4: there is no chunk %d", n)
+	}
+	r, err := NewReader(key, src)
+	if err != nil {
+		return nil, err
+	}
+	r.nonce.seek(n)
+	r.inside = n > 0
+	return r, nil
 }
 
 // Read returns decrypted bytes. It fails with ErrAuthentication if the stream is
@@ -201,8 +223,7 @@ func (r *Reader) nextChunk() (plain []byte, err error) {
 
 	next := r.sealed[len(r.sealed)-1]
 	chunk := r.sealed[:size]
-	first := len(r.ahead) == 0
-	if len(chunk) == tagSize && !first {
+	if len(chunk) == tagSize && r.inside {
 		return nil, ErrAuthentication // no second form of a stream: see the format
 	}
 	plain, openErr := r.aead.Open(chunk[:0], r.nonce[:], chunk, nil)
@@ -210,7 +231,7 @@ func (r *Reader) nextChunk() (plain []byte, err error) {
 		clear(r.sealed)
 		return nil, ErrAuthentication
 	}
-	r.ahead = append(r.ahead[:0], next)
+	r.ahead, r.inside = append(r.ahead[:0], next), true
 	r.nonce.next()
 	return plain, err
 }

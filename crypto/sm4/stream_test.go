@@ -538,3 +538,69 @@ func BenchmarkSealRecord(b *testing.B) {
 		}
 	}
 }
+
+// TestStreamFrom: from each chunk on a stream opens to what follows, and to nothing else: not from another place, not cut
+// off, not changed in what is read.
+func TestStreamFrom(t *testing.T) {
+	key := random(KeySize)
+	from := func(sealed []byte, n int64) ([]byte, error) {
+		r, err := NewReaderFrom(key, bytes.NewReader(sealed), n)
+		if err != nil {
+			return nil, err
+		}
+		return io.ReadAll(r)
+	}
+	for _, size := range sizes {
+		plaintext := random(size)
+		sealed := seal(t, key, plaintext)
+		chunks := max(1, (size+ChunkSize-1)/ChunkSize)
+		for n := range chunks {
+			rest := sealed[ChunkOffset(int64(n)):]
+			if got, err := from(rest, int64(n)); err != nil || !bytes.Equal(got, plaintext[n*ChunkSize:]) {
+				t.Errorf("%d bytes from chunk %d: %d bytes, %v", size, n, len(got), err)
+			}
+			refused := map[string]struct {
+				sealed []byte
+				n      int
+			}{
+				"the chunk before": {rest, n - 1}, "the chunk after": {rest, n + 1}, "nothing": {nil, n},
+				"a byte less": {rest[:len(rest)-1], n}, "a byte more": {append(bytes.Clone(rest), 0), n},
+			}
+			if n < chunks-1 {
+				refused["without the last chunk"] = struct {
+					sealed []byte
+					n      int
+				}{sealed[ChunkOffset(int64(n)):ChunkOffset(int64(chunks-1))], n}
+			}
+			changed := bytes.Clone(rest)
+			changed[len(changed)-1] ^= 1
+			refused["changed"] = struct {
+				sealed []byte
+				n      int
+			}{changed, n}
+			for name, test := range refused {
+				if _, err := from(test.sealed, int64(test.n)); test.n >= 0 && !errors.Is(err, ErrAuthentication) || err == nil {
+					t.Errorf("%d bytes from chunk %d, %s: %v", size, n, name, err)
+				}
+			}
+		}
+		if _, err := from(nil, int64(chunks)); !errors.Is(err, ErrAuthentication) {
+			t.Errorf("%d bytes, behind the end: %v", size, err)
+		}
+	}
+	// An empty chunk is the empty stream, and never the end of another.
+	empty := seal(t, key, nil)
+	if _, err := from(empty, 1); !errors.Is(err, ErrAuthentication) {
+		t.Errorf("an empty chunk at place 1: %v", err)
+	}
+	aead, err := newGCM(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var nonce chunkNonce
+	nonce.seek(1)
+	nonce.setLast()
+	if _, err := from(aead.Seal(nil, nonce[:], nil, nil), 1); !errors.Is(err, ErrAuthentication) {
+		t.Errorf("an empty last chunk: %v", err)
+	}
+}

@@ -23,7 +23,11 @@ type Reader struct {
 
 // Open opens the object: ErrNotFound, ErrCorrupt (also when the object is another one's), or an error of the store.
 // The context must live until the Reader is closed.
-func (v *Vault) Open(ctx context.Context, id string) (*Reader, error) {
+func (v *Vault) Open(ctx context.Context, id string) (*Reader, error) { return v.OpenFrom(ctx, id, 0) }
+
+// OpenFrom is like Open and starts at a byte of the content, which must lie in it. What stands before is not read, but
+// for less than one chunk, and nothing is said about whether it is genuine.
+func (v *Vault) OpenFrom(ctx context.Context, id string, first int64) (*Reader, error) {
 	if err := checkID(id); err != nil {
 		return nil, err
 	}
@@ -31,9 +35,17 @@ func (v *Vault) Open(ctx context.Context, id string) (*Reader, error) {
 	if err != nil {
 		return nil, classify(fmt.Errorf("vault: %w", err))
 	}
-	r, err := v.open(ctx, id, source)
+	r, err := v.open(ctx, id, source, first)
 	if err != nil {
 		return nil, errors.Join(err, source.Close())
+	}
+	if r.source != source {
+		if err := source.Close(); err != nil {
+			return nil, classify(errors.Join(fmt.Errorf("vault: %w", err), r.Close()))
+		}
+	}
+	if _, err := io.CopyN(io.Discard, r, first%sm4.ChunkSize); err != nil {
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
 }
@@ -50,7 +62,9 @@ func (v *Vault) Exists(ctx context.Context, id string) (bool, error) {
 	return there, nil
 }
 
-func (v *Vault) open(ctx context.Context, id string, source *blob.Reader) (*Reader, error) {
+// open opens an object whose source stands at its beginning. The Reader it returns goes on with this source, or has one
+// of its own.
+func (v *Vault) open(ctx context.Context, id string, source *blob.Reader, first int64) (*Reader, error) {
 	head, wrapped, err := readHeader(source)
 	if err != nil {
 		return nil, err
@@ -75,16 +89,26 @@ func (v *Vault) open(ctx context.Context, id string, source *blob.Reader) (*Read
 	if object.Size < 0 || sm4.SealedSize(object.Size) != sealed {
 		return nil, fmt.Errorf("%w: its size is wrong", ErrCorrupt)
 	}
+	if first < 0 || first > 0 && first >= object.Size {
+		return nil, fmt.Errorf("vault: byte %d lies outside the %d of the content", first, object.Size)
+	}
 	contentKey, err := subkey(dataKey, contentPurpose)
 	if err != nil {
 		return nil, err
 	}
 	defer clear(contentKey)
-	plain, err := sm4.NewReader(contentKey, io.LimitReader(source, sealed))
-	if err != nil {
+	chunk := first / sm4.ChunkSize
+	rest := source
+	if chunk > 0 {
+		if rest, err = v.bucket.NewRangeReader(ctx, keyOf(id), int64(len(head))+sm4.ChunkOffset(chunk), -1, nil); err != nil {
+			return nil, classify(fmt.Errorf("vault: %w", err))
+		}
+	}
+	plain, err := sm4.NewReaderFrom(contentKey, io.LimitReader(rest, sealed-sm4.ChunkOffset(chunk)), chunk)
+	if err != nil { // not with a key and a chunk of ours
 		return nil, err
 	}
-	return &Reader{Object: *object, source: source, plain: plain, left: object.Size}, nil
+	return &Reader{Object: *object, source: rest, plain: plain, left: object.Size - chunk*sm4.ChunkSize}, nil
 }
 
 func (v *Vault) readTail(ctx context.Context, id string, size int64) (_ []byte, err error) {

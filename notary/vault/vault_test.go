@@ -127,6 +127,19 @@ func get(t testing.TB, v *vault.Vault, id string) ([]byte, vault.Object, error) 
 	return p, r.Object, err
 }
 
+// wantRest reads an object from a byte on.
+func wantRest(t testing.TB, v *vault.Vault, id string, first int64, want []byte) {
+	t.Helper()
+	r, err := v.OpenFrom(t.Context(), id, first)
+	if err != nil {
+		t.Fatalf("OpenFrom(%s, %d): %v", id, first, err)
+	}
+	p, err := io.ReadAll(r)
+	if err = errors.Join(err, r.Close()); err != nil || !bytes.Equal(p, want) {
+		t.Fatalf("OpenFrom(%s, %d): %d bytes, want %d; %v", id, first, len(p), len(want), err)
+	}
+}
+
 func wantContent(t testing.TB, v *vault.Vault, id string, want []byte) {
 	t.Helper()
 	p, o, err := get(t, v, id)
@@ -135,6 +148,18 @@ func wantContent(t testing.TB, v *vault.Vault, id string, want []byte) {
 	}
 	if !bytes.Equal(p, want) || o != wantObject(id, want) {
 		t.Fatalf("Open(%s): %d bytes and %+v, want %d bytes", id, len(p), o, len(want))
+	}
+	size := int64(len(want))
+	for _, first := range []int64{1, size / 2, size - 1, sm4.ChunkSize - 1, sm4.ChunkSize, sm4.ChunkSize + 1, size - size%sm4.ChunkSize} {
+		if first > 0 && first < size {
+			wantRest(t, v, id, first, want[first:])
+		}
+	}
+	for _, outside := range []int64{-1, size, size + 1} {
+		if r, err := v.OpenFrom(t.Context(), id, outside); err == nil && outside != 0 {
+			t.Errorf("OpenFrom(%s, %d): no error", id, outside)
+			r.Close()
+		}
 	}
 }
 
