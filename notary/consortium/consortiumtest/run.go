@@ -79,7 +79,31 @@ func (n *network) publishing(t *testing.T) {
 		if err := node.Publisher.Err(); err != nil {
 			t.Error(err)
 		}
+		n.settled(t, node, 4)
 	}
+}
+
+// settled waits until all see what a node published: where each reads from a peer of its own, some peers are behind.
+func (n *network) settled(t *testing.T, published *Node, keys int) {
+	t.Helper()
+	deadline := time.Now().Add(time.Minute)
+	for _, reader := range n.nodes {
+		for !sees(t, reader, published, keys) {
+			if time.Now().After(deadline) {
+				t.Fatalf("%s does not see what %s published", reader.Record.Origin, published.Record.Origin)
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+}
+
+func sees(t *testing.T, reader, published *Node, keys int) bool {
+	node, err := reader.Directory.Node(t.Context(), published.Record.Origin)
+	if err != nil || node.URL != published.Record.URL {
+		return false
+	}
+	held, err := reader.Directory.Keys(t.Context(), published.Record.Origin)
+	return err == nil && len(held) == keys
 }
 
 func (n *network) everyProof(t *testing.T) {
@@ -126,6 +150,7 @@ func (n *network) rotation(t *testing.T) {
 	if got := there.Publish(t); got != 1 {
 		t.Errorf("publishing the new key took %d transactions", got)
 	}
+	n.settled(t, there, 5)
 	here.Clock.Add(10 * time.Second)
 	after, _ := ask(t, here, n.deposits[1])
 	trust, err := n.nodes[2].Consortium.Trust(t.Context())
@@ -151,6 +176,7 @@ func (n *network) moving(t *testing.T) {
 	if got := gone.Publish(t); got != 1 {
 		t.Errorf("publishing the new address took %d transactions", got)
 	}
+	n.settled(t, gone, 4)
 	here.Clock.Add(2 * time.Minute)
 	if _, node := ask(t, here, n.deposits[2]); node != gone.Record.Origin {
 		t.Errorf("the proof is from %q", node)
