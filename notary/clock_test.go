@@ -76,6 +76,7 @@ func TestClockGoesBack(t *testing.T) {
 	if n.log.Latest().Size != size || n.originals(t) != 1 {
 		t.Errorf("something refused was kept: %d entries more, %d originals", n.log.Latest().Size-size, n.originals(t))
 	}
+	n.wantAlarms(t, 1)                      // of the start
 	n.clock.add(72*time.Hour - time.Second) // all but right
 	n.wantTaken(t)
 	n.clock.add(time.Minute)
@@ -153,6 +154,15 @@ func (n *node) wantClosing(t *testing.T) {
 	}
 }
 
+// TestLeapBeforeTheFirst: the clock is watched from the start on.
+func TestLeapBeforeTheFirst(t *testing.T) {
+	n := newNode(t)
+	n.restart(t) // writes nothing
+	n.clock.set(2 * time.Hour)
+	n.wantRefused(t, notary.CodeClockAhead)
+	n.wantAlarms(t, 1)
+}
+
 // TestSlowDrift: what sums up over weeks, because both clocks are a little off, is no leap.
 func TestSlowDrift(t *testing.T) {
 	n := newNode(t)
@@ -202,6 +212,7 @@ func TestNumbersOfTomorrow(t *testing.T) {
 		n.wantAlarms(t, 1)
 		n.restart(t)
 	}
+	n.wantAlarms(t, 1)
 	n.clock.add(20 * time.Second)
 	n.wantTaken(t)
 	d := n.mustDepositFile(t, depositor, notary.FileDeposit{Name: "a"}, "x")

@@ -2,5 +2,5 @@ package notary
 
 import "context"
 
-// RecoverUploads is what keepRecovering does each minute.
+// RecoverUploads is what upkeep does each minute.
 func (s *Service) RecoverUploads(ctx context.Context) error { return s.recoverUploads(ctx) }

@@ -86,9 +86,9 @@ const (
 	defaultMaxUploads  = 32
 	// auditShare: the second implementation re-checks one in so many receipts.
 	auditShare = 64
-	// recoverEvery is how often what a failed clean-up left is tried again, and recoverPatience how long a start waits
-	// for it.
-	recoverEvery    = time.Minute
+	// upkeepEvery is how often the clock is looked at, and what a failed clean-up left is tried again; recoverPatience is
+	// how long a start waits for the latter.
+	upkeepEvery     = time.Minute
 	recoverPatience = 15 * time.Second
 )
 
@@ -204,6 +204,7 @@ func (s *Service) startWork(ctx context.Context) error {
 		return fmt.Errorf("notary: numbers: %w", err)
 	}
 	s.clock.atLeast(s.numbers.begins())
+	s.clock.observe() // a leap is seen against this
 	if err := s.recordOwnKeys(ctx); err != nil {
 		return fmt.Errorf("notary: recording the platform's keys: %w", err)
 	}
@@ -212,7 +213,7 @@ func (s *Service) startWork(ctx context.Context) error {
 		s.logger.Warn("interrupted uploads are not settled yet", "error", err)
 	}
 	ctx, s.stop = context.WithCancel(context.WithoutCancel(ctx))
-	s.running.Go(func() { s.keepRecovering(ctx) })
+	s.running.Go(func() { s.upkeep(ctx) })
 	return nil
 }
 
@@ -248,8 +249,8 @@ func (s *Service) recoverUploads(ctx context.Context) error {
 	})
 }
 
-func (s *Service) keepRecovering(ctx context.Context) {
-	ticker := time.NewTicker(recoverEvery)
+func (s *Service) upkeep(ctx context.Context) {
+	ticker := time.NewTicker(upkeepEvery)
 	defer ticker.Stop()
 	for {
 		select {
@@ -257,6 +258,7 @@ func (s *Service) keepRecovering(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		s.clock.observe()
 		if len(s.vault.Pending()) == 0 {
 			continue
 		}
