@@ -31,7 +31,8 @@ type Config struct {
 	Number       NumberConfig       `toml:"number" comment:"Evidence numbers: AREA-REGION-OFFICE-date-serial-check.\n存证编号的地区、行政区划、机构部分。"`
 	Organisation OrganisationConfig `toml:"organisation" comment:"The organisation that runs this node.\n运行此节点的机构。"`
 	Listen       string             `toml:"listen" comment:"Address the server listens on.\n服务监听地址。"`
-	PublicURL    string             `toml:"public_url" comment:"Address under which users reach the server, as in https://cz.example.cn; empty: http:// and the listen address.\n对外地址。"`
+	PublicURL    string             `toml:"public_url" comment:"Address under which users reach the server, as in https://cz.example.cn; empty: the listen address.\n对外地址。"`
+	TLS          TLSConfig          `toml:"tls" comment:"The server's certificate; files that are replaced are taken within seconds.\n服务器证书；更换文件后自动生效。"`
 	Unlock       UnlockConfig       `toml:"unlock" comment:"What unlocks the keystore. Exactly one of the two; relative paths start at this folder.\n解锁密钥库的方式，二选一。"`
 	Vault        VaultConfig        `toml:"vault" comment:"Where encrypted originals are kept.\n加密原件的存放位置。"`
 	Upload       UploadConfig       `toml:"upload" comment:"Limits of one upload.\n单次上传限制。"`
@@ -174,7 +175,7 @@ func (c Config) validate() error {
 	case c.Tokens.Lifetime <= 0 || time.Duration(c.Tokens.Lifetime) > maxTokenLifetime:
 		return errors.New("tokens.lifetime must lie between 1s and 24h")
 	}
-	return nil
+	return c.TLS.validate()
 }
 
 // officeOrigin is the origin a node gets when its operator names none.

@@ -74,14 +74,14 @@ func (n *testNode) run(name string, args ...string) string {
 	return string(out)
 }
 
-func (n *testNode) start() {
+func (n *testNode) start(flags ...string) {
 	n.t.Helper()
 	log, err := os.OpenFile(filepath.Join(n.dir, "server.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		n.t.Fatal(err)
 	}
 	defer log.Close()
-	if n.server, err = startServer(n.env, n.dir, "node", log); err != nil {
+	if n.server, err = startServer(n.env, n.dir, "node", log, flags...); err != nil {
 		text, _ := os.ReadFile(log.Name())
 		n.t.Fatalf("%v\n%s", err, text)
 	}

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -58,6 +59,7 @@ type node struct {
 	originals *storeHealth
 	notary    *notary.Service
 	worker    *anchor.Worker
+	tls       *tls.Config // nil: plain HTTP
 }
 
 // openNode opens the node in dir and checks that its log continues what the ledger has anchored. The settings of the
@@ -201,7 +203,7 @@ func (n *node) Run(ctx context.Context, l net.Listener, publicURL string) error 
 		Issuer: publicURL, Audiences: []string{n.config.Origin}, Lifetime: time.Duration(n.config.Tokens.Lifetime),
 		Limits: api.Limits{FileBody: n.config.Upload.MaxFileBytes},
 		Ready:  n.ready, Version: version,
-		Logger: n.logger, Registerer: n.metrics, Gatherer: n.metrics,
+		Logger: n.logger, Registerer: n.metrics, Gatherer: n.metrics, TLS: n.tls,
 	}
 	if member != nil {
 		o.Consortium, o.ConsortiumTrust = member, member.Trust

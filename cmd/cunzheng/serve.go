@@ -15,26 +15,27 @@ import (
 
 func serveCommand() *cobra.Command {
 	var dir, listen, logFormat, logLevel string
-	var ledger func(*Config) error
+	var ledger, certificate func(*Config) error
 	cmd := &cobra.Command{
 		Use:   "serve --data DIR",
 		Short: "Run the node 启动服务",
 		Long: `Run the node until it is interrupted. Requests under way are finished, and what was acknowledged is durable before
 the acknowledgement is sent, so stopping it in any way loses nothing.
 
-Settings are in DIR/` + configFile + `; --listen and --ledger win over them.`,
+Settings are in DIR/` + configFile + `; --listen, --ledger and --tls-… win over them. Without a certificate it speaks plain
+HTTP, for loopback or behind a proxy that ends TLS.`,
 		Args: noArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger, err := newLogger(cmd.ErrOrStderr(), logFormat, logLevel)
 			if err != nil {
 				return usageError{err}
 			}
-			return serve(cmd.Context(), dir, listen, ledger, logger, cmd.OutOrStdout())
+			return serve(cmd.Context(), dir, listen, logger, cmd.OutOrStdout(), ledger, certificate)
 		},
 	}
 	addDataFlag(cmd, &dir)
 	cmd.Flags().StringVar(&listen, "listen", "", "address to listen on; default from the configuration")
-	ledger = addLedgerFlags(cmd.Flags())
+	ledger, certificate = addLedgerFlags(cmd.Flags()), addTLSFlags(cmd.Flags())
 	cmd.Flags().StringVar(&logFormat, "log-format", "text", "text or json")
 	cmd.Flags().StringVar(&logLevel, "log-level", "info", "debug, info, warn or error")
 	suggest(cmd, "log-format", logFormats)
@@ -66,15 +67,18 @@ func newLogger(w io.Writer, format, level string) (*slog.Logger, error) {
 }
 
 // serve opens the node in dir, serves it until ctx ends, and closes it.
-func serve(ctx context.Context, dir, listen string, ledger func(*Config) error, logger *slog.Logger, out io.Writer) (err error) {
+func serve(ctx context.Context, dir, listen string, logger *slog.Logger, out io.Writer, settings ...func(*Config) error) (err error) {
 	if err := noCoreDumps(); err != nil {
 		logger.Warn("core dumps could not be switched off; one would hold keys", "error", err)
 	}
-	n, err := openNode(ctx, dir, logger, ledger)
+	n, err := openNode(ctx, dir, logger, settings...)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, n.Close()) }()
+	if n.tls, err = serverTLS(dir, n.config.TLS, logger); err != nil {
+		return err
+	}
 	if listen == "" {
 		listen = n.config.Listen
 	}
@@ -87,7 +91,9 @@ func serve(ctx context.Context, dir, listen string, ledger func(*Config) error, 
 	}
 	publicURL := n.config.PublicURL
 	if publicURL == "" {
-		publicURL = "http://" + l.Addr().String()
+		if publicURL = "http://" + l.Addr().String(); n.tls != nil {
+			publicURL = "https://" + l.Addr().String()
+		}
 	}
 	fmt.Fprintf(out, "cunzheng %s: %s serves %s with %d entries\n", version, n.config.Organisation.Name, publicURL, n.log.Latest().Size)
 	fmt.Fprintln(out, ledgerLine(n.ledger.Describe()))

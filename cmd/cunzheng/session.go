@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"context"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -121,11 +122,14 @@ func (c *connection) localCredentials(ctx context.Context, p profile) (*machineC
 func (c *connection) explain(err error) error {
 	var problem *client.Problem
 	var network *net.OpError
+	var stranger x509.UnknownAuthorityError
 	switch {
 	case err == nil:
 		return nil
 	case errors.As(err, &problem) && problem.Status == 401:
 		return withHint(err, "run: cunzheng login --server "+c.server)
+	case errors.As(err, &stranger):
+		return withHint(err, "if you know this server's authority, name its certificate: SSL_CERT_FILE=ca.pem")
 	case errors.As(err, &network), errors.Is(err, io.ErrUnexpectedEOF):
 		return withHint(err, "is the server running at "+c.server+"? start it with: cunzheng serve --data DIR")
 	}
