@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"cunzheng/ledger/blockproof/fabrictest"
 )
 
 // TestBrowser runs verdicts in node, compiled for the browser: they are byte for byte those of this machine.
@@ -28,13 +30,18 @@ func TestBrowser(t *testing.T) {
 	root, err := exec.Command("go", "env", "GOROOT").Output()
 	must(t, err)
 	w := newWorld(t)
+	n := fabrictest.New()
+	w.trust.Ledgers = append(w.trust.Ledgers, w.channel(n.ConfigBlock(0, tKeys.Time())))
 	bundle := w.fullBundle()
+	onChannel := w.accept(testStatement(), nil)
+	w.anchorOn(n, onChannel, nil)
+	consortium := w.write(onChannel, nil)
 	changed := bytes.Clone(bundle)
 	changed[len(changed)/2] ^= 1
 	trust, err := w.trust.Encode()
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(dir, "trust.json"), trust, 0o600))
-	for name, b := range map[string][]byte{"good.zip": bundle, "bad.zip": changed} {
+	for name, b := range map[string][]byte{"good.zip": bundle, "bad.zip": changed, "consortium.zip": consortium} {
 		must(t, os.WriteFile(filepath.Join(dir, name), b, 0o600))
 		want, err := w.verify(b).Encode()
 		must(t, err)

@@ -122,3 +122,13 @@ func ExampleVerifyFabric() {
 	fmt.Println(anchored.Origin, anchored.Height, anchored.Org, anchored.Endorsers, anchored.Signatures, anchored.Quorum, anchored.Orderers)
 	// Output: log.notary.example 5 NotaryMSP [BureauMSP CourtMSP NotaryMSP] 3 3 4
 }
+
+func BenchmarkParseFabricConfig(b *testing.B) {
+	raw := readBlock(b, "config-0.block")
+	b.SetBytes(int64(len(raw)))
+	for b.Loop() {
+		if _, err := blockproof.ParseFabricConfig(raw); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

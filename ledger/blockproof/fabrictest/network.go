@@ -188,17 +188,24 @@ func (n *Network) group() *common.ConfigGroup {
 
 // ConfigBlock returns the config block of that number, signed by the orderers of the configuration before.
 func (n *Network) ConfigBlock(number uint64, at time.Time, orderers ...*Identity) []byte {
-	envelope := marshal(&common.Envelope{Payload: marshal(&common.Payload{
+	signer := &common.SignatureHeader{Nonce: []byte("nonce")}
+	if len(orderers) > 0 {
+		signer.Creator = orderers[0].Serialized()
+	}
+	envelope := &common.Envelope{Payload: marshal(&common.Payload{
 		Header: &common.Header{
 			ChannelHeader:   marshal(&common.ChannelHeader{Type: int32(common.HeaderType_CONFIG), ChannelId: n.Channel, Timestamp: timestamppb.New(at)}),
-			SignatureHeader: marshal(&common.SignatureHeader{Nonce: []byte("nonce")}),
+			SignatureHeader: marshal(signer),
 		},
 		Data: marshal(&common.ConfigEnvelope{
 			Config:     &common.Config{Sequence: n.Sequence, ChannelGroup: n.group()},
-			LastUpdate: &common.Envelope{Payload: []byte("update")},
+			LastUpdate: &common.Envelope{Payload: []byte("update"), Signature: []byte("signature")},
 		}),
-	})})
-	return marshal(Block{Number: number, LastConfig: number, Envelopes: [][]byte{envelope}, Orderers: n.places(orderers)}.Build())
+	})}
+	if len(orderers) > 0 {
+		envelope.Signature = orderers[0].Sign(envelope.Payload)
+	}
+	return marshal(Block{Number: number, LastConfig: number, Envelopes: [][]byte{marshal(envelope)}, Orderers: n.places(orderers)}.Build())
 }
 
 func (n *Network) places(orderers []*Identity) map[uint32]*Identity {
